@@ -1,0 +1,288 @@
+package config
+
+// Box is the document of one box: one input, carried to up to eight
+// destinations. It is read by quartetd.
+type Box struct {
+	// Schema version of the document; this program reads 1.
+	Version int `json:"version" required:"yes" enum:"1"`
+	// Name of the box in status, logs and alarms.
+	Name string `json:"name" required:"yes" format:"name"`
+	// The feed to carry.
+	Input Input `json:"input" required:"yes"`
+	// What holds for the contribution as a whole: latency, redundancy, key.
+	Output Output `json:"output" required:"yes"`
+	// The destinations. Usually four: two for each of two legs.
+	Paths []Path `json:"paths" required:"yes" len:"1..8"`
+	// The local control socket that quartetctl talks to.
+	Control Control `json:"control"`
+	// What is logged, and how.
+	Log Log `json:"log"`
+}
+
+// Input is the feed that the box carries.
+type Input struct {
+	// Kind of feed: udp (transport stream in UDP), rtp (transport stream in
+	// RTP), srt (transport stream in SRT), file (a looped file).
+	Type string `json:"type" required:"yes" enum:"udp|rtp|srt|file"`
+	// Where the feed is. udp://239.1.1.1:5000 joins a group, udp://:5000
+	// receives unicast; rtp:// likewise; srt://host:port calls, srt://:port
+	// listens; file:///path reads a file. An srt:// line may carry streamid,
+	// passphrase, pbkeylen, latency and mode as parameters.
+	URL string `json:"url" required:"yes" format:"url"`
+	// Network interface that receives the feed, by name. Absent: the system's
+	// choice.
+	Interface string `json:"interface" format:"interface"`
+	// Source address of a source-specific multicast (RFC 4607). Absent: any
+	// source.
+	Source string `json:"source" format:"ip"`
+	// The second copy of an RTP feed (SMPTE ST 2022-7), merged hitlessly with
+	// the first.
+	Second *Leg `json:"second"`
+	// Recovery columns and rows that come with an RTP feed on its port + 2 and
+	// + 4: none, or st2022-1.
+	FEC string `json:"fec" default:"none" enum:"none|st2022-1"`
+	// Of a feed with several programmes, the number of the one whose clock
+	// paces the output. 0: the first that carries a clock. All programmes are
+	// carried in any case.
+	Program int `json:"program" range:"0..65535"`
+	// PID of the clock (PCR) that paces the output. 0: taken from the
+	// programme.
+	PCRPID int `json:"pcr_pid" range:"0..8190"`
+	// Time for which arriving packets are held so that jitter of the feed does
+	// not become jitter of the output.
+	JitterMS Milliseconds `json:"jitter_ms" default:"20" range:"0..1000"`
+	// The feed counts as lost after this time without a packet.
+	LossAfterMS Milliseconds `json:"loss_after_ms" default:"300" range:"50..60000"`
+	// What is sent while the feed is lost: null packets at the last rate, or
+	// nothing (stop), so that the other box of a pair takes over.
+	OnInputLoss string `json:"on_input_loss" default:"null" enum:"null|stop"`
+	// With on_input_loss stop: null packets for this long, then silence.
+	StopAfterMS Milliseconds `json:"stop_after_ms" default:"1000" range:"0..600000"`
+	// With type srt: caller or listener. Absent: listener when the URL names no
+	// host, else caller.
+	Mode string `json:"mode" enum:"caller|listener"`
+	// With type srt: the passphrase. Absent: not encrypted.
+	Passphrase Secret `json:"passphrase" format:"passphrase"`
+	// With type srt: AES key length in bytes.
+	KeyLength int `json:"key_length" default:"16" enum:"16|24|32"`
+	// With type srt: the stream id sent (caller) or demanded (listener). It
+	// travels in clear.
+	StreamID string `json:"stream_id" len:"0..512"`
+	// With type srt: receiver latency.
+	LatencyMS Milliseconds `json:"latency_ms" default:"200" range:"20..15000"`
+	// With type srt: settings of the socket.
+	SRT SRT `json:"srt"`
+	// With type file: start again at the end, with clocks and counters carried
+	// on without a step.
+	Loop bool `json:"loop" default:"true"`
+}
+
+// Leg is the second address of an ST 2022-7 pair, received or sent.
+type Leg struct {
+	// Address of the second copy, written like the first.
+	URL string `json:"url" required:"yes" format:"url"`
+	// Network interface of the second copy. Absent: the system's choice.
+	Interface string `json:"interface" format:"interface"`
+	// Received: source address of a source-specific multicast. Sent: the local
+	// address to send from.
+	Source string `json:"source" format:"ip"`
+}
+
+// Output is what holds for all paths of the box.
+type Output struct {
+	// Total latency from the box's input to the gateway's output. The planner
+	// divides it between SRT's retransmissions, the stagger and the FEC block,
+	// and refuses what does not fit.
+	LatencyMS Milliseconds `json:"latency_ms" default:"500" range:"20..15000"`
+	// Repair packets of each path, in percent of its source packets. 0: none,
+	// retransmission and the other paths alone repair.
+	OverheadPercent int `json:"overhead_percent" default:"10" range:"0..100"`
+	// Highest bit rate of the feed. Buffers, blocks and path capacity are
+	// planned for it.
+	MaxBitrateKbps Kbps `json:"max_bitrate_kbps" default:"20000" range:"100..200000"`
+	// Transport stream packets in a message. 7 fills an ordinary network's
+	// packet; lower it where the preflight finds a smaller path MTU.
+	TSPacketsPerMessage int `json:"ts_packets_per_message" default:"7" range:"1..7"`
+	// The contribution key, at least 32 bytes in hex: authenticates every
+	// message to the gateway, which must have the same. Needed by rtp-fec
+	// paths.
+	Key Secret `json:"key" format:"hexkey"`
+	// A key that is about to become the key: accepted already from the
+	// gateway's reports, not yet used for sending.
+	NextKey Secret `json:"next_key" format:"hexkey"`
+	// The key that was in use before: still accepted from the gateway's reports
+	// until it is removed here.
+	PreviousKey Secret `json:"previous_key" format:"hexkey"`
+	// Overrides of what the planner would choose for the FEC.
+	FEC FEC `json:"fec"`
+	// Round-trip time that the planner assumes until it is measured.
+	RTTMS Milliseconds `json:"rtt_ms" default:"50" range:"0..2000"`
+	// Packet loss that the planner assumes until it is measured.
+	LossPercent float64 `json:"loss_percent" default:"1" range:"0..50"`
+}
+
+// FEC overrides the planner's Reed-Solomon parameters.
+type FEC struct {
+	// Source packets of a block (the code's dimension). 0: planned.
+	K int `json:"k" range:"0..254"`
+	// Repair rows of a full block on each path. Absent: planned from
+	// overhead_percent; 0: none.
+	Rows *int `json:"rows" range:"0..254"`
+	// A block is closed after this time even if it is not full.
+	MaxBlockMS Milliseconds `json:"max_block_ms" default:"70" range:"5..1000"`
+}
+
+// Path is one destination of the box.
+type Path struct {
+	// Name of the path in status, logs and alarms.
+	Name string `json:"name" required:"yes" format:"name"`
+	// Leg that the path belongs to: the far ends of a leg sit in one region.
+	Leg int `json:"leg" default:"1" range:"1..8"`
+	// Paths whose streams meet in one decoder, because they end at one gateway
+	// or at gateways that are peers. Their stagger and repair rows are chosen
+	// to complement each other. Absent: the paths of the leg.
+	MergeGroup string `json:"merge_group" format:"name"`
+	// What is on the wire: ts (plain transport stream in SRT, for any
+	// receiver), rtp-fec (RTP, repair packets and tag in SRT, for
+	// quartet-gateway), rtp (plain RTP over UDP, for private networks only).
+	Profile string `json:"profile" default:"rtp-fec" enum:"ts|rtp-fec|rtp"`
+	// Where the path leads: srt://host:port for ts and rtp-fec (srt://:port
+	// listens), rtp://host:port for rtp. A pasted srt:// line may carry
+	// streamid, passphrase, pbkeylen, latency, mode and key as parameters.
+	URL string `json:"url" required:"yes" format:"url"`
+	// caller: the box connects; listener: the far end does. Absent: listener
+	// when the URL names no host, else caller.
+	Mode string `json:"mode" enum:"caller|listener"`
+	// SRT's passphrase of this path, 10 to 79 bytes. Absent: not encrypted.
+	Passphrase Secret `json:"passphrase" format:"passphrase"`
+	// AES key length in bytes.
+	KeyLength int `json:"key_length" default:"32" enum:"16|24|32"`
+	// SRT's stream id. It travels in clear and authenticates nothing.
+	StreamID string `json:"stream_id" len:"0..512"`
+	// Network interface that the path is bound to, by name. Redundant paths
+	// should not share one.
+	Interface string `json:"interface" format:"interface"`
+	// Local address that the path sends from. Absent: the system's choice.
+	Source string `json:"source" format:"ip"`
+	// Delay of this path's stream against the box's clock, so that one common
+	// glitch hits different packets of each path. Absent: planned, 0 and 15 ms
+	// in turn within a merge group.
+	StaggerMS *Milliseconds `json:"stagger_ms" range:"0..1000"`
+	// Capacity of the path. 0: not limited.
+	MaxBitrateKbps Kbps `json:"max_bitrate_kbps" range:"0..1000000"`
+	// Transport stream packets in a message of this path; profile ts only,
+	// because the other profiles carry the same packets on every path. 0: as
+	// output says.
+	TSPacketsPerMessage int `json:"ts_packets_per_message" range:"0..7"`
+	// Settings of the SRT socket.
+	SRT SRT `json:"srt"`
+	// Profile rtp only: SMPTE ST 2022-1 recovery packets on port + 2 (columns)
+	// and + 4 (rows). Absent: none.
+	ST20221 *ST20221 `json:"st2022_1"`
+	// Profile rtp only: time to live of the packets. 0: the system's default
+	// for unicast, 16 for multicast.
+	TTL int `json:"ttl" range:"0..255"`
+}
+
+// ST20221 is the matrix of SMPTE ST 2022-1.
+type ST20221 struct {
+	// Columns of the matrix (L).
+	Columns int `json:"columns" required:"yes" range:"1..20"`
+	// Rows of the matrix (D).
+	Rows int `json:"rows" required:"yes" range:"4..20"`
+	// Send row recovery packets as well as column ones.
+	RowFEC bool `json:"row_fec" default:"true"`
+}
+
+// SRT is what may be set on an SRT socket. Most boxes need none of it: the
+// planner derives latency, and buffers follow from bit rate, latency and
+// round-trip time. Settings that must not vary are not here: payload size,
+// enforced encryption, too-late packet drop and the drift tracer on, socket
+// groups off.
+type SRT struct {
+	// SRT's own latency on this socket (the larger side wins). 0: planned on a
+	// path, the field latency_ms elsewhere.
+	LatencyMS Milliseconds `json:"latency_ms" range:"0..15000"`
+	// Fixed ceiling of the sending rate (SRTO_MAXBW). 0: relative to the input
+	// rate.
+	MaxBWKbps Kbps `json:"maxbw_kbps" range:"0..10000000"`
+	// Input rate that the ceiling is relative to (SRTO_INPUTBW). 0: measured.
+	InputBWKbps Kbps `json:"inputbw_kbps" range:"0..10000000"`
+	// Lower bound of the measured input rate (SRTO_MININPUTBW). 0: planned on a
+	// path with max_bitrate_kbps.
+	MinInputBWKbps Kbps `json:"mininputbw_kbps" range:"0..10000000"`
+	// Room for retransmissions above the input rate (SRTO_OHEADBW).
+	OverheadBWPercent int `json:"oheadbw_percent" default:"25" range:"5..100"`
+	// Flight window in packets (SRTO_FC). 0: sized from rate and latency.
+	FC int `json:"fc_packets" range:"0..1000000"`
+	// Send buffer in bytes (SRTO_SNDBUF). 0: sized from rate and latency.
+	SndBuf int `json:"sndbuf_bytes" range:"0..2000000000"`
+	// Receive buffer in bytes (SRTO_RCVBUF). 0: sized from rate and latency.
+	RcvBuf int `json:"rcvbuf_bytes" range:"0..2000000000"`
+	// The system's UDP send buffer in bytes (SRTO_UDP_SNDBUF). 0: the
+	// library's default.
+	UDPSndBuf int `json:"udp_sndbuf_bytes" range:"0..100000000"`
+	// The system's UDP receive buffer in bytes (SRTO_UDP_RCVBUF). 0: the
+	// library's default.
+	UDPRcvBuf int `json:"udp_rcvbuf_bytes" range:"0..100000000"`
+	// Retransmission algorithm (SRTO_RETRANSMITALGO): 0 repairs sooner and
+	// needs spare capacity, 1 sends less. Absent: 0, or 1 on a path with
+	// max_bitrate_kbps.
+	RetransmitAlgo *int `json:"retransmit_algo" enum:"0|1"`
+	// Packets of reordering that are tolerated before loss is reported
+	// (SRTO_LOSSMAXTTL).
+	LossMaxTTL int `json:"lossmaxttl_packets" default:"40" range:"0..10000"`
+	// Delay added before the sender drops a late packet (SRTO_SNDDROPDELAY).
+	// -1: the sender never drops.
+	SndDropDelayMS Milliseconds `json:"snd_drop_delay_ms" default:"0" range:"-1..10000"`
+	// Longest connection attempt (SRTO_CONNTIMEO).
+	ConnectTimeoutMS Milliseconds `json:"connect_timeout_ms" default:"1500" range:"250..10000"`
+	// The peer counts as gone after this silence (SRTO_PEERIDLETIMEO).
+	PeerIdleTimeoutMS Milliseconds `json:"peer_idle_timeout_ms" default:"2500" range:"1000..30000"`
+	// Type of service of the IP packets (SRTO_IPTOS); 136 is DSCP AF41.
+	IPTOS int `json:"ip_tos" default:"136" range:"0..255"`
+	// Time to live of the IP packets (SRTO_IPTTL). 0: the system's default.
+	IPTTL int `json:"ip_ttl" range:"0..255"`
+	// Largest UDP/IP packet (SRTO_MSS). The whole packet, IP header included.
+	MSS int `json:"mss_bytes" default:"1500" range:"1000..1500"`
+	// SRT's packet filter (SRTO_PACKETFILTER), for peers that are not Quartet.
+	PacketFilter string `json:"packet_filter" len:"0..256"`
+}
+
+// Control is the local socket that quartetctl and the box's page use.
+type Control struct {
+	// Path of the Unix socket.
+	Socket string `json:"socket" default:"/run/quartet/control.sock" format:"path"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	// Least important level that is logged.
+	Level string `json:"level" default:"info" enum:"debug|info|warn|error"`
+	// text: key=value lines; json: one object a line.
+	Format string `json:"format" default:"text" enum:"text|json"`
+}
+
+// Words of the enumerated fields, for those who switch on them.
+const (
+	TypeUDP  = "udp"
+	TypeRTP  = "rtp"
+	TypeSRT  = "srt"
+	TypeFile = "file"
+
+	ProfileTS     = "ts"
+	ProfileRTPFEC = "rtp-fec"
+	ProfileRTP    = "rtp"
+
+	ModeCaller   = "caller"
+	ModeListener = "listener"
+
+	LossNull = "null"
+	LossStop = "stop"
+
+	FECNone    = "none"
+	FECST20221 = "st2022-1"
+
+	FromBox  = "box"
+	FromPeer = "peer"
+)
