@@ -1,0 +1,134 @@
+package uplink
+
+import (
+	"sync"
+	"time"
+)
+
+// messageBytes is the longest message: SRT's payload size on rtp-fec paths.
+const messageBytes = 1456
+
+// Port says which of a path's flows a message belongs to. SRT has one; a path of
+// profile rtp sends ST 2022-1 columns and rows to the media port + 2 and + 4.
+type Port uint8
+
+const (
+	PortMedia  Port = 0
+	PortColumn Port = 2
+	PortRow    Port = 4
+)
+
+// queue is a path's bounded queue, the only hop between goroutines. The Sender
+// pushes, the Path pops what is due. When it is full the oldest message is
+// dropped and counted: for live television the newest is worth the most.
+// Messages are copied in and out, so neither side waits on the other's socket.
+type queue struct {
+	mu      sync.Mutex
+	slots   []slot // ring
+	head    int    // oldest
+	n       int
+	dropped uint64 // pushed out by newer ones
+	stale   uint64 // too old when popped
+	pushed  uint64
+	peak    int
+}
+
+type slot struct {
+	due  time.Duration
+	size uint16
+	port Port
+	buf  [messageBytes]byte
+}
+
+// batch is what a pop fills; its memory is owned by the path's goroutine.
+type batch struct {
+	msgs  [][]byte // views into mem
+	ports []Port
+	mem   []byte
+}
+
+func newQueue(messages int) *queue { return &queue{slots: make([]slot, messages)} }
+
+func newBatch(messages int) *batch {
+	return &batch{msgs: make([][]byte, 0, messages), ports: make([]Port, 0, messages), mem: make([]byte, messages*messageBytes)}
+}
+
+// push queues a message for sending at due. It never blocks for long and never
+// allocates; msg is copied.
+func (q *queue) push(due time.Duration, port Port, msg []byte) {
+	q.mu.Lock()
+	if q.n == len(q.slots) {
+		q.head = (q.head + 1) % len(q.slots)
+		q.n--
+		q.dropped++
+	}
+	s := &q.slots[(q.head+q.n)%len(q.slots)]
+	s.due, s.port = due, port
+	s.size = uint16(copy(s.buf[:], msg))
+	q.n++
+	q.pushed++
+	q.peak = max(q.peak, q.n)
+	q.mu.Unlock()
+}
+
+// pop moves messages due at now into b, after what b still holds, until b is
+// full. Those due more than maxAge ago are dropped and counted.
+func (q *queue) pop(now, maxAge time.Duration, b *batch) {
+	q.mu.Lock()
+	for q.n > 0 && len(b.msgs) < cap(b.msgs) {
+		s := &q.slots[q.head]
+		if s.due > now {
+			break
+		}
+		if now-s.due > maxAge {
+			q.stale++
+		} else {
+			i := len(b.msgs)
+			m := b.mem[i*messageBytes : i*messageBytes+int(s.size) : (i+1)*messageBytes]
+			copy(m, s.buf[:s.size])
+			b.msgs = append(b.msgs, m)
+			b.ports = append(b.ports, s.port)
+		}
+		q.head = (q.head + 1) % len(q.slots)
+		q.n--
+	}
+	q.mu.Unlock()
+}
+
+// clear drops everything, counted as stale.
+func (q *queue) clear() {
+	q.mu.Lock()
+	q.stale += uint64(q.n)
+	q.head, q.n = 0, 0
+	q.mu.Unlock()
+}
+
+type queueStats struct {
+	pushed, dropped, stale uint64
+	length, peak           int
+}
+
+func (q *queue) stats() queueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return queueStats{q.pushed, q.dropped, q.stale, q.n, q.peak}
+}
+
+// sent removes the first n messages of b.
+func (b *batch) sent(n int) {
+	if n == 0 {
+		return
+	}
+	if n == len(b.msgs) {
+		b.msgs, b.ports = b.msgs[:0], b.ports[:0]
+		return
+	}
+	// Rare: the socket took a part. Move the rest to the front so that slot i
+	// of mem belongs to message i again.
+	for i := n; i < len(b.msgs); i++ {
+		m := b.mem[(i-n)*messageBytes : (i-n)*messageBytes+len(b.msgs[i]) : (i-n+1)*messageBytes]
+		copy(m, b.msgs[i])
+		b.msgs[i-n], b.ports[i-n] = m, b.ports[i]
+	}
+	b.msgs, b.ports = b.msgs[:len(b.msgs)-n], b.ports[:len(b.ports)-n]
+}
