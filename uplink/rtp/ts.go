@@ -1,0 +1,6 @@
+package rtp
+
+const (
+	tsPacketSize = 188
+	tsSyncByte   = 0x47
+)
