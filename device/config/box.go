@@ -159,6 +159,9 @@ type Path struct {
 	KeyLength int `json:"key_length" default:"32" enum:"16|24|32"`
 	// SRT's stream id. It travels in clear and authenticates nothing.
 	StreamID string `json:"stream_id" len:"0..512"`
+	// SRT's own latency on this path (the larger side wins): the time for
+	// retransmissions. 0: planned.
+	LatencyMS Milliseconds `json:"latency_ms" range:"0..15000"`
 	// Network interface that the path is bound to, by name. Redundant paths
 	// should not share one.
 	Interface string `json:"interface" format:"interface"`
@@ -200,9 +203,6 @@ type ST20221 struct {
 // enforced encryption, too-late packet drop and the drift tracer on, socket
 // groups off.
 type SRT struct {
-	// SRT's own latency on this socket (the larger side wins). 0: planned on a
-	// path, the field latency_ms elsewhere.
-	LatencyMS Milliseconds `json:"latency_ms" range:"0..15000"`
 	// Fixed ceiling of the sending rate (SRTO_MAXBW). 0: relative to the input
 	// rate.
 	MaxBWKbps Kbps `json:"maxbw_kbps" range:"0..10000000"`

@@ -22,7 +22,7 @@ type Gateway struct {
 // /healthz for an orchestrator.
 type HTTP struct {
 	// Address to listen on. Empty: no HTTP server.
-	Listen string `json:"listen" default:"127.0.0.1:9464" format:"listen"`
+	Listen string `json:"listen" default:"127.0.0.1:9464" format:"listen-or-empty"`
 }
 
 // Listener is one SRT port.
