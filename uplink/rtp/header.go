@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"quartet/capture/mpegts"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 	// MaxTSPackets is the largest number of TS packets in one source packet.
 	MaxTSPackets = 7
 	// MaxSourcePacket is the length in bytes of the longest source packet.
-	MaxSourcePacket = HeaderSize + MaxTSPackets*tsPacketSize
+	MaxSourcePacket = HeaderSize + MaxTSPackets*mpegts.PacketSize
 	// MaxMessage is the length in bytes of the longest message, tag included:
 	// the SRT payload size that both ends set.
 	MaxMessage = 1456
@@ -141,7 +143,7 @@ func ParseTS(pkt []byte) (Header, []byte, error) {
 // header and the TS packets, a view of pkt. Errors wrap ErrMalformed.
 func ParseSource(pkt []byte) (Header, []byte, error) {
 	if len(pkt) < HeaderSize {
-		return Header{}, nil, malformed("%d bytes: a source packet has at least %d", len(pkt), HeaderSize+tsPacketSize)
+		return Header{}, nil, malformed("%d bytes: a source packet has at least %d", len(pkt), HeaderSize+mpegts.PacketSize)
 	}
 	if pkt[0] != rtpVersion<<6 {
 		return Header{}, nil, malformed("first byte %#02x, want 0x80: version 2, no padding, extension or CSRC", pkt[0])
@@ -163,12 +165,12 @@ func ParseSource(pkt []byte) (Header, []byte, error) {
 // CheckTS reports whether ts is one or more whole TS packets, each beginning
 // with the sync byte (ISO/IEC 13818-1 §2.4.3.2). Errors wrap ErrMalformed.
 func CheckTS(ts []byte) error {
-	if len(ts) == 0 || len(ts)%tsPacketSize != 0 {
-		return malformed("%d payload bytes, want a multiple of %d", len(ts), tsPacketSize)
+	if len(ts) == 0 || len(ts)%mpegts.PacketSize != 0 {
+		return malformed("%d payload bytes, want a multiple of %d", len(ts), mpegts.PacketSize)
 	}
-	for i := 0; i < len(ts); i += tsPacketSize {
-		if ts[i] != tsSyncByte {
-			return malformed("TS packet %d begins with %#02x, want sync byte %#02x", i/tsPacketSize, ts[i], tsSyncByte)
+	for i := 0; i < len(ts); i += mpegts.PacketSize {
+		if ts[i] != mpegts.SyncByte {
+			return malformed("TS packet %d begins with %#02x, want sync byte %#02x", i/mpegts.PacketSize, ts[i], mpegts.SyncByte)
 		}
 	}
 	return nil

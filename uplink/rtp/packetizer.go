@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"quartet/capture/mpegts"
 )
 
 // DefaultMaxHold is how long the packetizer waits at most for a source packet
@@ -57,6 +59,8 @@ type Packetizer struct {
 	stats  PacketizerStats
 }
 
+var _ mpegts.Writer = (*Packetizer)(nil)
+
 // NewPacketizer returns an empty Packetizer, or an error that names the field
 // of cfg that is out of range.
 func NewPacketizer(cfg PacketizerConfig) (*Packetizer, error) {
@@ -102,8 +106,8 @@ func (p *Packetizer) WriteTS(at time.Duration, ts []byte) error {
 	}
 	p.last, p.begun = at, true
 	p.Tick(at)
-	p.stats.TSPackets += uint64(len(ts) / tsPacketSize)
-	full := HeaderSize + p.perMsg*tsPacketSize
+	p.stats.TSPackets += uint64(len(ts) / mpegts.PacketSize)
+	full := HeaderSize + p.perMsg*mpegts.PacketSize
 	if p.fill > HeaderSize && p.fill >= full { // made smaller meanwhile
 		p.send(at)
 	}
@@ -184,7 +188,7 @@ func (p *Packetizer) send(at time.Duration) {
 	p.stats.SourcePackets++
 	p.stats.SourceBytes += uint64(len(pkt))
 	p.stats.TSBytes += uint64(len(pkt) - HeaderSize)
-	if len(pkt) < HeaderSize+p.perMsg*tsPacketSize {
+	if len(pkt) < HeaderSize+p.perMsg*mpegts.PacketSize {
 		p.stats.Partial++
 	}
 	p.emit(at, pkt)

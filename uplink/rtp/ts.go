@@ -1,6 +1,0 @@
-package rtp
-
-const (
-	tsPacketSize = 188
-	tsSyncByte   = 0x47
-)
