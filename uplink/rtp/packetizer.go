@@ -41,7 +41,8 @@ type PacketizerStats struct {
 // Packetizer collects TS packets into RTP source packets (RFC 2250 §2):
 // payload type 33, whole TS packets only, and as timestamp the paced instant of
 // the first TS packet on the 90 kHz clock. The marker bit is never set: our RTP
-// clock is the local one and has no discontinuity, whatever the input does.
+// clock is the local one and has no discontinuity, whatever the input does. A
+// Packetizer is one epoch: a new SSRC takes a new Packetizer.
 type Packetizer struct {
 	// set at start, never changed
 	ssrc    uint32
@@ -84,7 +85,10 @@ func NewPacketizer(cfg PacketizerConfig) (*Packetizer, error) {
 		seq:     Seq(cfg.FirstSeq),
 		fill:    HeaderSize,
 	}
-	return p, p.SetPacketsPerMessage(cfg.PacketsPerMessage)
+	if err := p.SetPacketsPerMessage(cfg.PacketsPerMessage); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // WriteTS takes n×188 bytes, n ≥ 0, that are due at the instant at, and emits

@@ -29,6 +29,11 @@ const gapTicks = ClockRate / 2
 // measures the packet rate.
 const rateTicks = ClockRate
 
+// resumeWithin is how many numbers ahead, behind a gap, count as a source that
+// paused and whose first packets may be lost. Chance makes a gap of unknown
+// length look like this in 1 of 4096 cases.
+const resumeWithin = 16
+
 // Unwrapper extends sequence numbers of one SSRC to 64 bits. The zero value is
 // ready; start a new one for a new SSRC.
 //
@@ -36,7 +41,9 @@ const rateTicks = ClockRate
 // longer gap the number may have gone round unseen (at 120 Mbit/s half a wrap
 // is 2.9 s), so the index nearest to where the packet rate measured before the
 // gap leads by the RTP timestamp is taken. It is right as long as the rate over
-// the gap differs from the rate before it by less than half a wrap.
+// the gap differs from the rate before it by less than half a wrap. A number
+// that follows the newest one within 16 is taken as it is: after a pause of the
+// source the count goes on where it stopped.
 type Unwrapper struct {
 	started  bool
 	top      uint64 // highest index so far
@@ -85,6 +92,9 @@ func (u *Unwrapper) Highest() (uint64, bool) { return u.top, u.started }
 // acrossGap corrects the nearest distance diff by whole wraps, given the step
 // of the RTP timestamp.
 func (u *Unwrapper) acrossGap(diff int64, ticks int32) int64 {
+	if diff > 0 && diff <= resumeWithin {
+		return diff
+	}
 	rate := u.rate
 	if span := u.topTS - u.anchorTS; rate == 0 && span > 0 {
 		rate = float64(u.top-u.anchor) / float64(span)

@@ -100,7 +100,10 @@ type Verifier struct {
 // key is first.
 func NewVerifier(keys ...TagKey) (*Verifier, error) {
 	v := &Verifier{}
-	return v, v.SetKeys(keys...)
+	if err := v.SetKeys(keys...); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // SetKeys replaces the keys from the next message on. It belongs to the

@@ -110,8 +110,8 @@ func TestVectors(t *testing.T) {
 				checked++
 			}
 			for i, p := range v.Source {
-				if PayloadTypeOf(unhex(t, p)) != PayloadTypeTS {
-					t.Errorf("source packet %d: payload type %d", i, PayloadTypeOf(unhex(t, p)))
+				if _, _, err := ParseSource(unhex(t, p)); err != nil {
+					t.Errorf("source packet %d: %v", i, err)
 				}
 			}
 		})
