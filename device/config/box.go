@@ -128,8 +128,9 @@ type FEC struct {
 	// Repair rows of a full block on each path. Absent: planned from
 	// overhead_percent; 0: none.
 	Rows *int `json:"rows" range:"0..254"`
-	// A block is closed after this time even if it is not full.
-	MaxBlockMS Milliseconds `json:"max_block_ms" default:"70" range:"5..1000"`
+	// A block is closed after this time even if it is not full. 0: planned, at
+	// most 70.
+	MaxBlockMS Milliseconds `json:"max_block_ms" range:"0..1000"`
 }
 
 // Path is one destination of the box.
@@ -203,8 +204,8 @@ type ST20221 struct {
 // enforced encryption, too-late packet drop and the drift tracer on, socket
 // groups off.
 type SRT struct {
-	// Fixed ceiling of the sending rate (SRTO_MAXBW). 0: relative to the input
-	// rate.
+	// Fixed ceiling of the sending rate (SRTO_MAXBW). 0: none, or, where
+	// inputbw_kbps or mininputbw_kbps is set, relative to the input rate.
 	MaxBWKbps Kbps `json:"maxbw_kbps" range:"0..10000000"`
 	// Input rate that the ceiling is relative to (SRTO_INPUTBW). 0: measured.
 	InputBWKbps Kbps `json:"inputbw_kbps" range:"0..10000000"`
@@ -246,7 +247,7 @@ type SRT struct {
 	// Largest UDP/IP packet (SRTO_MSS). The whole packet, IP header included.
 	MSS int `json:"mss_bytes" default:"1500" range:"1000..1500"`
 	// SRT's packet filter (SRTO_PACKETFILTER), for peers that are not Quartet.
-	PacketFilter string `json:"packet_filter" len:"0..256"`
+	PacketFilter string `json:"packet_filter" len:"0..64"`
 }
 
 // Control is the local socket that quartetctl and the box's page use.

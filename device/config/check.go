@@ -44,8 +44,11 @@ func (c *checker) object(n *node, t reflect.Type, path string) {
 		seen[m.name] = m.at
 		f := st.byName[m.name]
 		if f == nil {
-			problem, remedy := unknown(st, m.name)
+			problem, remedy, meant := unknown(st, m.name)
 			c.addAt(m.at, p, "", problem, remedy)
+			if _, ok := seen[meant]; !ok && meant != "" {
+				seen[meant] = m.at // so that it is not reported as missing, too
+			}
 			continue
 		}
 		c.value(m.node, f, f.elem, p)
@@ -120,19 +123,20 @@ func (c *checker) str(n *node, f *field, path string) {
 	}
 }
 
-// unknown says what is wrong with a name that a type does not have.
-func unknown(st *structType, name string) (problem, remedy string) {
+// unknown says what is wrong with a name that a type does not have, and which
+// one was meant if only the case is wrong.
+func unknown(st *structType, name string) (problem, remedy, meant string) {
 	names := make([]string, len(st.fields))
 	for i := range st.fields {
 		names[i] = st.fields[i].name
 		if strings.EqualFold(names[i], name) {
-			return "is written in the wrong case", fmt.Sprintf("write %q", names[i])
+			return "is written in the wrong case", fmt.Sprintf("write %q", names[i]), names[i]
 		}
 	}
 	if near := nearest(name, names); near != "" {
-		return "is an unknown field", fmt.Sprintf("did you mean %q?", near)
+		return "is an unknown field", fmt.Sprintf("did you mean %q?", near), ""
 	}
-	return "is an unknown field", "remove it; the fields here are " + strings.Join(names, ", ")
+	return "is an unknown field", "remove it; the fields here are " + strings.Join(names, ", "), ""
 }
 
 // wants says in words what a field of type t takes.
@@ -226,9 +230,17 @@ func nearest(word string, candidates []string) string {
 	if len(word) > 64 {
 		return ""
 	}
-	best, bestAt := "", 1+max(1, len(word)/3)
+	word = strings.ToLower(word)
+	allowed := 2
+	if len(word) < 3 {
+		allowed = 1
+	}
+	best, bestAt := "", 1+max(allowed, len(word)/3)
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), c); d < bestAt {
+		if strings.HasPrefix(c, word+"_") { // the unit is missing
+			return c
+		}
+		if d := distance(word, c); d < bestAt {
 			best, bestAt = c, d
 		}
 	}

@@ -11,14 +11,25 @@ import (
 // its type, with its secrets, leaving out fields that have their default. This
 // is the form that is stored; ParseBox and ParseGateway read it back to the
 // same value.
-func Encode(doc any) []byte { return encode(doc, true) }
+func Encode(doc any) []byte { return encode(doc, encoder{reveal: true}) }
 
 // Redact is Encode with every secret shown as "***": the form for a screen, an
 // export or a support bundle. It does not parse: "***" is no passphrase.
-func Redact(doc any) []byte { return encode(doc, false) }
+func Redact(doc any) []byte { return encode(doc, encoder{}) }
 
-func encode(doc any, reveal bool) []byte {
-	e := encoder{reveal: reveal}
+// EncodeExample is Encode, but with the fields that a newcomer looks for
+// written out even where they have their default.
+func EncodeExample(doc any) []byte {
+	return encode(doc, encoder{reveal: true, always: map[string]bool{
+		"Input.JitterMS": true, "Input.OnInputLoss": true,
+		"Output.LatencyMS": true, "Output.OverheadPercent": true, "Output.MaxBitrateKbps": true,
+		"Path.Leg": true, "Path.Profile": true, "Path.KeyLength": true,
+		"Gateway.HTTP": true, "HTTP.Listen": true, "Contribution.LatencyMS": true, "Contribution.MaxBitrateKbps": true,
+		"Contribution.OnInputLoss": true, "GatewayInput.From": true, "GatewayInput.Mode": true, "Peer.LatencyMS": true,
+	}})
+}
+
+func encode(doc any, e encoder) []byte {
 	e.object(reflect.Indirect(reflect.ValueOf(doc)), "")
 	e.WriteByte('\n')
 	return e.Bytes()
@@ -27,6 +38,7 @@ func encode(doc any, reveal bool) []byte {
 type encoder struct {
 	bytes.Buffer
 	reveal bool
+	always map[string]bool // Type.Field: written out even if default
 }
 
 func (e *encoder) object(v reflect.Value, indent string) {
@@ -36,7 +48,7 @@ func (e *encoder) object(v reflect.Value, indent string) {
 	for i := range st.fields {
 		f := &st.fields[i]
 		fv := v.Field(f.index)
-		if !f.required && omit(f, fv) {
+		if !f.required && !e.always[f.goName] && omit(f, fv) {
 			continue
 		}
 		if !first {

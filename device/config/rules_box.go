@@ -190,7 +190,11 @@ func (b *Box) fecBound() time.Duration {
 	}
 	bits := int64(o.FEC.K) * int64(o.TSPacketsPerMessage) * 188 * 8
 	block := time.Duration(bits) * time.Second / time.Duration(o.MaxBitrateKbps.BitsPerSecond())
-	return 2 * min(block, o.FEC.MaxBlockMS.Duration())
+	longest := o.FEC.MaxBlockMS.Duration()
+	if longest == 0 {
+		longest = 70 * time.Millisecond
+	}
+	return 2 * min(block, longest)
 }
 
 func (b *Box) pathRules(r *report, i int) {
