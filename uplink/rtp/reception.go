@@ -121,3 +121,10 @@ func ntpShort(d time.Duration) int64 {
 	sec, rest := int64(d/time.Second), int64(d%time.Second)
 	return min(sec<<16+rest<<16/int64(time.Second), math.MaxUint32)
 }
+
+// TotalLost returns the cumulative number of packets lost that a reception
+// report block tells: a signed field of 24 bits, negative when more duplicates
+// arrived than packets were lost (RFC 3550 §6.4.1).
+func TotalLost(b rtcp.ReceptionReport) int {
+	return int(int32(b.TotalLost<<8) >> 8)
+}

@@ -199,7 +199,7 @@ func (r *Report) application(b []byte, pktLen int) error {
 		return malformed("APP: %v", err)
 	}
 	if app.SubType != 0 || len(app.Data) == 0 || app.Data[0] != appVersion {
-		r.Skipped++
+		r.Skipped++ // of a later version, or not ours
 		return nil
 	}
 	switch app.Name {

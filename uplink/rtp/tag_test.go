@@ -31,7 +31,7 @@ type vector struct {
 // vectors reads the committed vectors and those beside the project, if any.
 func vectors(tb testing.TB) []vector {
 	tb.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	files, err := filepath.Glob(filepath.Join("testdata", "tags*.json"))
 	if err != nil || len(files) == 0 {
 		tb.Fatalf("no vectors in testdata: %v", err)
 	}
