@@ -1,0 +1,203 @@
+// Package ledger shows that a transport stream came out as it went in. It keeps
+// a fingerprint of every packet that entered a chain and ticks off, for each
+// output of the chain, which of them came out, in order and unaltered.
+package ledger
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+)
+
+// PacketSize of a TS packet, bytes.
+const PacketSize = 188
+
+// Ledger is the record of what went in. It is safe for concurrent use.
+type Ledger struct {
+	mu      sync.Mutex
+	seed    maphash.Seed
+	prints  []uint64         // by index of the packet
+	entered []time.Duration  // when it went in
+	seen    map[uint64][]int // fingerprint → indices; null packets are left out
+	outputs []*Output
+}
+
+// New returns an empty ledger.
+func New() *Ledger {
+	return &Ledger{seed: maphash.MakeSeed(), seen: map[uint64][]int{}}
+}
+
+// WriteTS records n×188 bytes that enter the chain at at.
+func (l *Ledger) WriteTS(at time.Duration, ts []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ; len(ts) >= PacketSize; ts = ts[PacketSize:] {
+		h := maphash.Bytes(l.seed, ts[:PacketSize])
+		if !isNull(ts) {
+			l.seen[h] = append(l.seen[h], len(l.prints))
+		}
+		l.prints = append(l.prints, h)
+		l.entered = append(l.entered, at)
+	}
+	return nil
+}
+
+// Packets is how many packets went in.
+func (l *Ledger) Packets() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.prints)
+}
+
+// Output is one output of the chain, compared packet by packet. Its methods are
+// safe for concurrent use.
+type Output struct {
+	ledger *Ledger
+	name   string
+
+	got     []uint64 // bit per input packet: came out
+	next    int      // index expected next
+	begun   bool
+	matched int
+	foreign int // packets that never went in
+	again   int // packets that had come out before
+	delays  []time.Duration
+}
+
+// Output adds an output.
+func (l *Ledger) Output(name string) *Output {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := &Output{ledger: l, name: name}
+	l.outputs = append(l.outputs, o)
+	return o
+}
+
+// WriteTS compares n×188 bytes that came out at at.
+func (o *Output) WriteTS(at time.Duration, ts []byte) error {
+	o.ledger.mu.Lock()
+	defer o.ledger.mu.Unlock()
+	for ; len(ts) >= PacketSize; ts = ts[PacketSize:] {
+		o.packet(at, ts[:PacketSize])
+	}
+	return nil
+}
+
+func (o *Output) packet(at time.Duration, p []byte) {
+	l := o.ledger
+	h := maphash.Bytes(l.seed, p)
+	if o.begun && o.next < len(l.prints) && l.prints[o.next] == h {
+		o.take(at, o.next)
+		return
+	}
+	// Not the one expected: the nearest later one with this content. Null
+	// packets look all alike, so they say nothing about the place.
+	if where := l.seen[h]; len(where) > 0 && !isNull(p) {
+		i, _ := slices.BinarySearch(where, o.next)
+		if i < len(where) {
+			o.take(at, where[i])
+			return
+		}
+		o.again++
+		return
+	}
+	o.foreign++
+}
+
+func (o *Output) take(at time.Duration, i int) {
+	o.begun = true
+	for i/64 >= len(o.got) {
+		o.got = append(o.got, 0)
+	}
+	o.got[i/64] |= 1 << (i % 64)
+	o.next = i + 1
+	o.matched++
+	if i%16 == 0 {
+		o.delays = append(o.delays, at-o.ledger.entered[i])
+	}
+}
+
+func (o *Output) has(i int) bool { return i/64 < len(o.got) && o.got[i/64]>>(i%64)&1 == 1 }
+
+// Span is a time span of the input.
+type Span struct{ From, To time.Duration }
+
+// Result is what one output, or several taken together, let through.
+type Result struct {
+	Name    string
+	Entered int // packets that went in, from the first that came out anywhere
+	Missing int // of them, those that did not come out, outside the excused spans
+	Excused int // missing within them
+	Foreign int // came out and never went in, or were altered
+	Again   int // came out more than once or out of order
+	// FirstMissing is the input instant of the first one missing.
+	FirstMissing time.Duration
+	DelayMedian  time.Duration
+	DelayP99     time.Duration
+	DelayMax     time.Duration
+}
+
+// Identical tells whether nothing is missing, strange or twice.
+func (r Result) Identical() bool {
+	return r.Missing == 0 && r.Foreign == 0 && r.Again == 0 && r.Entered > 0
+}
+
+// String gives the result in one line.
+func (r Result) String() string {
+	return fmt.Sprintf("%s: %d in, %d missing (first at %v), %d excused, %d foreign, %d twice, delay %v p99 %v",
+		r.Name, r.Entered, r.Missing, r.FirstMissing.Round(time.Millisecond), r.Excused, r.Foreign, r.Again,
+		r.DelayMedian.Round(time.Millisecond/10), r.DelayP99.Round(time.Millisecond/10))
+}
+
+// Check sums up outputs taken together: a packet is there if any of them has it.
+// Packets that entered before from do not count, nor those within the last
+// tail of the input; what is missing within an excused span is counted apart.
+func (l *Ledger) Check(name string, from, tail time.Duration, excused []Span, outs ...*Output) Result {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := Result{Name: name}
+	var delays []time.Duration
+	for _, o := range outs {
+		r.Foreign += o.foreign
+		r.Again += o.again
+		delays = append(delays, o.delays...)
+	}
+	if n := len(l.prints); n > 0 {
+		end := l.entered[n-1] - tail
+		for i := range l.prints {
+			at := l.entered[i]
+			if at < from || at > end {
+				continue
+			}
+			r.Entered++
+			if slices.ContainsFunc(outs, func(o *Output) bool { return o.has(i) }) {
+				continue
+			}
+			if slices.ContainsFunc(excused, func(s Span) bool { return at >= s.From && at < s.To }) {
+				r.Excused++
+				continue
+			}
+			if r.Missing == 0 {
+				r.FirstMissing = at
+			}
+			r.Missing++
+		}
+	}
+	if len(delays) > 0 {
+		slices.Sort(delays)
+		r.DelayMedian, r.DelayP99, r.DelayMax = delays[len(delays)/2], delays[len(delays)*99/100], delays[len(delays)-1]
+	}
+	return r
+}
+
+// Matched is how many packets of the input have come out so far.
+func (o *Output) Matched() int {
+	o.ledger.mu.Lock()
+	defer o.ledger.mu.Unlock()
+	return o.matched
+}
+
+func isNull(p []byte) bool { return binary.BigEndian.Uint16(p[1:])&0x1FFF == 0x1FFF }
