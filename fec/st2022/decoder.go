@@ -43,6 +43,7 @@ type DecoderStats struct {
 	Lost          uint64 `json:"lost"`
 	Duplicates    uint64 `json:"duplicates"`
 	Late          uint64 `json:"late"`        // arrived after their delivery was due
+	Strange       uint64 `json:"strange"`     // of another SSRC or far outside the window, until they are believed
 	Malformed     uint64 `json:"malformed"`   // source or FEC packets that are none
 	FECOutside    uint64 `json:"fec_outside"` // FEC packets too old, too new or too wide for the window
 	FECDropped    uint64 `json:"fec_dropped"` // unused FEC packets given up for newer ones
@@ -89,7 +90,7 @@ type Decoder struct {
 	mpt     byte
 	last    time.Duration // release of the last delivered
 
-	fecs    []fec // waiting ones first
+	fecs    []fec // waiting ones first, then at least one to read into
 	waiting int
 
 	strange  [probation][]byte // packets of what may be a new stream
@@ -122,7 +123,7 @@ func NewDecoder(c DecoderConfig) (*Decoder, error) {
 	d := &Decoder{
 		latency: c.Latency, deliver: c.Deliver, max: c.MaxPacket, half: half,
 		slots: make([]slot, 2*half), bufs: make([]byte, 2*int(half)*c.MaxPacket),
-		fecs: make([]fec, maxFEC),
+		fecs: make([]fec, maxFEC+1),
 	}
 	for i := range d.fecs {
 		d.fecs[i].buf = make([]byte, c.MaxPacket-rtpHeader)
@@ -209,9 +210,6 @@ func (d *Decoder) PushFEC(now time.Duration, pkt []byte) {
 		d.stats.FECOutside++
 		return
 	}
-	if d.waiting == len(d.fecs) {
-		d.evict()
-	}
 	f := &d.fecs[d.waiting]
 	f.set(base, r, h, payload)
 	for i := range d.waiting {
@@ -225,8 +223,12 @@ func (d *Decoder) PushFEC(now time.Duration, pkt []byte) {
 		return
 	}
 	d.waiting++
-	if missing == 1 && d.repair(now, d.waiting-1, at) {
-		d.filled(now, at)
+	if missing == 1 {
+		if d.repair(now, d.waiting-1, at) {
+			d.filled(now, at)
+		}
+	} else if d.waiting > maxFEC {
+		d.evict()
 	}
 }
 

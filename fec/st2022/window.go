@@ -85,10 +85,10 @@ func (d *Decoder) restart(r rtp) {
 // probe keeps packets that do not belong to the stream until enough of them
 // follow one another; then they are the stream (RFC 3550, appendix A.1).
 func (d *Decoder) probe(now time.Duration, r rtp, pkt []byte) {
+	d.stats.Strange++
 	if d.strangeN > 0 {
 		last, _ := parseRTP(d.strange[d.strangeN-1])
 		if last.ssrc != r.ssrc || last.seq+1 != r.seq {
-			d.stats.Late += uint64(d.strangeN)
 			d.strangeN = 0
 		}
 	}
@@ -130,7 +130,7 @@ func (d *Decoder) filled(now time.Duration, seq uint64) {
 		again = false
 		for i := 0; i < d.waiting; i++ {
 			f := &d.fecs[i]
-			if f.last()+d.half < d.head {
+			if f.base+d.half < d.head {
 				d.drop(i)
 				i--
 				continue

@@ -1,0 +1,154 @@
+package fec
+
+import (
+	"time"
+
+	"github.com/klauspost/reedsolomon"
+)
+
+// rowChunk is the number of bytes given to one call of EncodeIdx. Below 1 KiB
+// the library never takes the way that allocates.
+const rowChunk = 960
+
+// coding is one set of parameters with its code and the two blocks that it
+// works in.
+type coding struct {
+	params Params
+	code   reedsolomon.Encoder // nil when R is 0
+	blocks [2]*codedBlock
+}
+
+func newCoding(p Params, maxPacket int) (*coding, error) {
+	c := &coding{params: p}
+	rows := p.R * p.Streams
+	if rows == 0 {
+		return c, nil
+	}
+	var err error
+	if c.code, err = newCode(p.K, rows); err != nil {
+		return nil, err
+	}
+	for i := range c.blocks {
+		c.blocks[i] = newCodedBlock(c, rows, alignSymbol(aduHeader+maxPacket))
+	}
+	return c, nil
+}
+
+// spare returns the block that is not in use.
+func (c *coding) spare(used *codedBlock) *codedBlock {
+	if c.blocks[0] == used {
+		return c.blocks[1]
+	}
+	return c.blocks[0]
+}
+
+// codedBlock is a block on the sender's side: its parity rows, and, once
+// closed, when they go out. The rows are zero when the block opens.
+type codedBlock struct {
+	// set at start, never changed
+	set     *coding
+	packets [][]byte // per row: room for the header, then the row
+	rows    [][]byte // the same memory without the header, padded
+
+	// the block
+	isn     uint16
+	ssrc    uint32
+	ts      uint32 // of the last source packet
+	n       int    // source packets so far
+	longest int    // source packet, bytes
+	opened  time.Duration
+	last    time.Duration // when the last source packet came
+	before  time.Duration // from the opening of the block before to this one's; 0 unknown
+
+	// the rows cut to the pieces of a symbol of viewed bytes
+	views  [][][]byte
+	viewed int
+
+	// set when closed
+	start  time.Duration
+	spread time.Duration
+	total  int // repair packets of all streams
+	sent   int
+}
+
+func newCodedBlock(c *coding, rows, symbol int) *codedBlock {
+	b := &codedBlock{set: c, packets: make([][]byte, rows), rows: make([][]byte, rows)}
+	// One slab; the symbols are aligned, the header stands before each.
+	stride := symbolAlign + symbol
+	slab := make([]byte, rows*stride)
+	for i := range rows {
+		row := slab[i*stride : (i+1)*stride : (i+1)*stride]
+		b.packets[i] = row[symbolAlign-repairHeader:]
+		b.rows[i] = row[symbolAlign:]
+	}
+	b.views = make([][][]byte, (symbol+rowChunk-1)/rowChunk)
+	for i := range b.views {
+		b.views[i] = make([][]byte, rows)
+	}
+	return b
+}
+
+// begin readies the block for its first source packet.
+func (b *codedBlock) begin(now time.Duration, h sourceHeader) {
+	b.isn, b.ssrc = h.seq, h.ssrc
+	b.n, b.longest = 0, 0
+	b.opened, b.last = now, now
+}
+
+// add accumulates one padded ADUI. What lies beyond it in the rows stays: the
+// rest of the ADUI is zero.
+func (b *codedBlock) add(adui []byte) error {
+	if len(adui) != b.viewed {
+		b.cut(len(adui))
+	}
+	for i, from := 0, 0; from < len(adui); i, from = i+1, from+rowChunk {
+		if err := b.set.code.EncodeIdx(adui[from:min(from+rowChunk, len(adui))], b.n, b.views[i]); err != nil {
+			return err
+		}
+	}
+	b.n++
+	return nil
+}
+
+// cut prepares the views for symbols of n bytes. Packets are mostly of one
+// length, so this is rare.
+func (b *codedBlock) cut(n int) {
+	for i, from := 0, 0; from < n; i, from = i+1, from+rowChunk {
+		for j, row := range b.rows {
+			b.views[i][j] = row[from:min(from+rowChunk, n)]
+		}
+	}
+	b.viewed = n
+}
+
+// duration estimates how long the block took and so how long the next one will
+// take, if it was closed at the instant at. Where packets came in a burst the
+// result falls by no more than half of the last one, so that a burst of
+// sources does not make a burst of parity.
+func (b *codedBlock) duration(at, last time.Duration) time.Duration {
+	d := at - b.opened
+	switch {
+	case d >= b.set.params.MaxBlock:
+		return b.set.params.MaxBlock // closed by the timer
+	case b.n > 1:
+		d = (b.last - b.opened) * time.Duration(b.n) / time.Duration(b.n-1)
+	default:
+		d = b.before
+	}
+	return min(max(d, last/2), b.set.params.MaxBlock)
+}
+
+// schedule spreads the repair packets evenly from the instant start on: in the
+// order of their ESI, so that the streams take turns and every interval holds
+// the same share of each. The first and the last keep half a step's distance
+// from the ends.
+func (b *codedBlock) schedule(start, spread time.Duration) {
+	p := b.set.params
+	b.start, b.spread = start, spread
+	b.sent, b.total = 0, p.RowsFor(b.n)*p.Streams
+}
+
+// due returns when the next repair packet goes out.
+func (b *codedBlock) due() time.Duration {
+	return b.start + b.spread*time.Duration(2*b.sent+1)/time.Duration(2*b.total)
+}
