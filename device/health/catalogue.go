@@ -1,0 +1,134 @@
+package health
+
+import "time"
+
+// The codes of the path: feed in, streams out, gateways. Their order in
+// Catalogue is the order of triage: what comes first explains what comes
+// later.
+const (
+	// Configuration.
+	ConfigInvalid   Code = "config-invalid"
+	ConfigRestored  Code = "config-restored"
+	PlanInfeasible  Code = "fec-plan-infeasible"
+	SharedInterface Code = "redundancy-shared-interface"
+
+	// Feed.
+	InputLost        Code = "input-lost"
+	InputErrors      Code = "input-errors"
+	InputOverrate    Code = "input-overrate"
+	InputNoClock     Code = "input-no-clock"
+	InputUnprotected Code = "input-unprotected"
+
+	// Streams out.
+	LegDown        Code = "leg-down"
+	LegUnprotected Code = "leg-unprotected"
+	PathDown       Code = "path-down"
+	PathUnreported Code = "path-unreported"
+	PathMTU        Code = "path-mtu"
+	PathKey        Code = "path-key-mismatch"
+	PathOverload   Code = "path-overload"
+	PathLoss       Code = "path-loss"
+	PathRTT        Code = "path-rtt-high"
+
+	// What the gateways report.
+	GatewayLossy   Code = "gateway-lossy"
+	DigestMismatch Code = "digest-mismatch"
+
+	// The gateway's own.
+	ContributionLost Code = "contribution-lost"
+	OutputFailed     Code = "output-failed"
+	PeerDown         Code = "peer-down"
+)
+
+// Catalogue returns the definitions of all codes, in triage order. Alarms come
+// within 2 s of a fault and clear within 10 s of its end (ACCEPTANCE F2, F8).
+func Catalogue() []Definition {
+	const s = time.Second
+	return []Definition{
+		{Code: ConfigInvalid, Severity: Minor,
+			Text:   "The configuration file was refused; the one before is still in use",
+			Remedy: "Run `quartetctl config check FILE`, correct what it names, then `quartetctl reload`."},
+		{Code: ConfigRestored, Severity: Warning,
+			Text:   "The stored configuration was damaged; the one before was taken instead",
+			Remedy: "Compare the settings with what you expect, and save them again. If it happens twice, replace the storage."},
+		{Code: PlanInfeasible, Severity: Major,
+			Text:   "Latency and overhead do not fit rate and round-trip time",
+			Remedy: "Raise output.latency_ms, or lower overhead_percent or the stagger; `quartetctl plan` shows what fits."},
+		{Code: SharedInterface, Severity: Warning,
+			Text:   "Redundant paths share a network interface",
+			Remedy: "Bind the paths of a leg to different interfaces, on different networks: one cable now takes down both."},
+
+		{Code: InputLost, Severity: Critical, HoldOff: 2 * s,
+			Text:   "No feed",
+			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends."},
+		{Code: InputErrors, Severity: Minor, Set: 0.01, Clear: 0.001, Unit: "errors/s", HoldOn: s, HoldOff: 10 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "The feed arrives damaged: continuity errors or transport error flags",
+			Remedy:   "The fault is before this box: check the source and the network to it. What is lost there cannot be repaired here."},
+		{Code: InputOverrate, Severity: Major, HoldOn: s, HoldOff: 10 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "The feed is faster than planned for",
+			Remedy:   "Raise output.max_bitrate_kbps, or lower the source's rate. Until then buffers are short and paths may drop."},
+		{Code: InputNoClock, Severity: Warning, HoldOn: 2 * s, HoldOff: 5 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "The feed carries no clock (PCR) that could pace the output",
+			Remedy:   "Check input.program and input.pcr_pid. Without a clock the output follows arrival times, with more jitter."},
+		{Code: InputUnprotected, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "Only one copy of the ST 2022-7 feed arrives",
+			Remedy:   "Check the other copy's source, cable and group: the next loss on this one is seen by viewers."},
+
+		{Code: LegDown, Severity: Critical, HoldOn: s, HoldOff: 5 * s,
+			Text:   "All paths of the leg are down: its region gets nothing from this box",
+			Remedy: "Look at the paths below: what they share (network, firewall, region) is the likely cause. The other leg carries the feed."},
+		{Code: LegUnprotected, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			MaskedBy: []Code{LegDown},
+			Text:     "One path alone carries the leg",
+			Remedy:   "Bring the other path back: the next fault silences the leg."},
+		{Code: PathDown, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			Text:   "Not connected",
+			Remedy: "Wrong passphrase or refused: compare passphrase and stream id with the far end. Timed out: check address, port, firewall and the allowlist of the far end. Name not found: check the URL and DNS."},
+		{Code: PathUnreported, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			MaskedBy: []Code{PathDown, InputLost},
+			Text:     "Connected, but the far end does not report that anything arrives",
+			Remedy:   "Check that the far end is quartet-gateway with this contribution's key. For other receivers use profile ts."},
+		{Code: PathMTU, Severity: Major, HoldOff: 5 * s,
+			MaskedBy: []Code{PathDown},
+			Text:     "Full packets do not get through",
+			Remedy:   "Run `quartetctl preflight PATH` for the largest size, and lower output.ts_packets_per_message to what it says. Or raise the MTU of the tunnel on the way."},
+		{Code: PathKey, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The far end cannot authenticate this box's packets: contribution keys differ, or packets are altered on the way",
+			Remedy:   "Compare output.key with the contribution's key at the gateway. During a rotation both ends must know both keys."},
+		{Code: PathOverload, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The path carries less than the feed needs; packets are dropped before they are sent",
+			Remedy:   "Lower the encoder's rate or overhead_percent, or get a faster line. The other paths are not affected."},
+		{Code: PathLoss, Severity: Minor, Set: 1, Clear: 0.5, Unit: "%", HoldOn: s, HoldOff: 8 * s,
+			MaskedBy: []Code{PathDown, PathUnreported, PathOverload},
+			Text:     "Packets of this path do not arrive and are repaired from elsewhere",
+			Remedy:   "Nothing is lost while another path or the parity repairs it. If it stays, ask the network's operator; a higher latency_ms gives retransmission more tries."},
+		{Code: PathRTT, Severity: Warning, HoldOn: 10 * s, HoldOff: 30 * s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The round trip is longer than planned for; retransmissions come late",
+			Remedy:   "Raise output.latency_ms, or set output.rtt_ms to what `quartetctl status` shows so that more parity is planned."},
+
+		{Code: GatewayLossy, Severity: Critical, HoldOff: 8 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "The gateway lost packets that neither the other paths nor parity could repair",
+			Remedy:   "Look at loss and round trip of its paths. If they fail together, separate their networks; else raise latency_ms or overhead_percent."},
+		{Code: DigestMismatch, Severity: Critical, HoldOff: 30 * s,
+			Text:   "What the gateway received is not what this box sent",
+			Remedy: "Check that no second box sends with the same key. If there is none, something on the way alters packets: keep both logs and report it."},
+
+		{Code: ContributionLost, Severity: Critical, HoldOff: 2 * s,
+			Text:   "No stream of the contribution arrives",
+			Remedy: "Check the box and its paths to this gateway: stream ids, passphrases, security group, key."},
+		{Code: OutputFailed, Severity: Critical, HoldOn: s, HoldOff: 5 * s,
+			Text:   "The output cannot send",
+			Remedy: "Check the output's address, interface and route; for SRT the far end's passphrase and allowlist."},
+		{Code: PeerDown, Severity: Major, HoldOn: s, HoldOff: 5 * s,
+			Text:   "The peer gateway is not connected: each decodes only from its own streams",
+			Remedy: "Check the peer's address, its listener's port in the security group, and that stream id and passphrase agree."},
+	}
+}
