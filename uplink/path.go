@@ -1,0 +1,454 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quartet/capture/mpegts"
+)
+
+// Profile is what a path carries.
+type Profile uint8
+
+const (
+	ProfileRTPFEC Profile = iota // RTP, repair packets and tags, for quartet-gateway
+	ProfileTS                    // n×188 bytes per SRT message, for any SRT receiver
+	ProfileRTP                   // plain RTP over UDP, optionally with ST 2022-1
+)
+
+func (p Profile) String() string {
+	switch p {
+	case ProfileRTPFEC:
+		return "rtp-fec"
+	case ProfileTS:
+		return "ts"
+	case ProfileRTP:
+		return "rtp"
+	}
+	return "unknown"
+}
+
+// State of a path.
+type State string
+
+const (
+	StateConnecting State = "connecting" // dialling, or waiting before the next try
+	StateListening  State = "listening"  // waiting for the far end to call
+	StateUp         State = "up"
+	StateStopped    State = "stopped"
+)
+
+const (
+	// A path looks after its socket this often, also when nothing is sent.
+	housekeeping = 10 * time.Millisecond
+	// Socket statistics and sender reports.
+	reportEvery = 200 * time.Millisecond
+	// First wait after a failed dial, and the longest one. Each wait is jittered
+	// downwards by up to half, so that paths never retry in step.
+	firstBackoff = 200 * time.Millisecond
+	lastBackoff  = time.Second
+	// An rtp-fec link whose far end reports nothing for so long gets a second
+	// connection beside it.
+	unreported = time.Second
+	// batchMessages is how many messages one call into the socket carries.
+	batchMessages = 64
+)
+
+// PathConfig is one destination of a Sender.
+type PathConfig struct {
+	Name    string
+	Leg     int
+	Profile Profile
+	Dialer  Dialer
+	Stagger time.Duration // added to each packet's instant
+	MaxAge  time.Duration // packets that waited longer in the queue are useless and dropped; 0: 1 s
+	Queue   int           // messages; 0: 2048
+
+	// Profile ts: TS packets in a message, 1…7; 0: as many as a source packet has.
+	PacketsPerMessage int
+	// Profile rtp: ST 2022-1 matrix; Columns 0 = none.
+	Columns, Rows int
+	RowFEC        bool
+
+	// What the sender report tells the gateway.
+	SRTLatency time.Duration
+}
+
+// Path carries a Sender's messages to one far end: it dials, sends, reads
+// reports, and dials again for ever. One goroutine, in Run, owns the socket.
+type Path struct {
+	// set at start, never changed
+	cfg   PathConfig
+	now   func() time.Duration
+	queue *queue
+	wake  chan struct{} // the Sender has queued something
+	redo  chan Dialer   // Replace
+
+	up     atomic.Bool
+	unsent atomic.Uint64 // messages not queued because no link was up
+	rekey  atomic.Pointer[keys]
+
+	// owned by Run
+	batch   *batch
+	dialer  Dialer
+	link    Link
+	since   time.Duration // link is up since
+	pending *pendingDial
+	reports reporter
+	ending  context.Context // Run's
+	closing sync.WaitGroup  // links on their way out
+
+	mu    sync.Mutex
+	stats PathStats
+}
+
+// pendingDial is a dial in the background; its goroutine ends when it has sent
+// its result or been cancelled.
+type pendingDial struct {
+	cancel context.CancelFunc
+	result chan dialResult // buffered
+	dialer Dialer
+	at     time.Duration
+}
+
+type dialResult struct {
+	link Link
+	err  error
+}
+
+func newPath(cfg PathConfig, now func() time.Duration, rep reporter) *Path {
+	if cfg.MaxAge <= 0 {
+		cfg.MaxAge = time.Second
+	}
+	if cfg.Queue <= 0 {
+		cfg.Queue = 2048
+	}
+	p := &Path{
+		cfg: cfg, now: now, dialer: cfg.Dialer, reports: rep,
+		queue: newQueue(cfg.Queue), batch: newBatch(batchMessages),
+		wake: make(chan struct{}, 1), redo: make(chan Dialer, 1),
+	}
+	p.stats = PathStats{Name: cfg.Name, Leg: cfg.Leg, Profile: cfg.Profile.String(), Stagger: durationMS(cfg.Stagger), State: StateConnecting}
+	return p
+}
+
+// push queues a message; see queue.push. Without a link it only counts: what
+// would be sent after a reconnect is too late anyway.
+func (p *Path) push(at time.Duration, port Port, msg []byte) {
+	if !p.up.Load() {
+		p.unsent.Add(1)
+		return
+	}
+	p.queue.push(at+p.cfg.Stagger, port, msg)
+}
+
+// pushTS queues the TS packets of a source packet, in messages as long as the
+// path takes them.
+func (p *Path) pushTS(at time.Duration, ts []byte) {
+	size := len(ts)
+	if n := p.cfg.PacketsPerMessage; n > 0 {
+		size = n * mpegts.PacketSize
+	}
+	for len(ts) > 0 {
+		n := min(size, len(ts))
+		p.push(at, PortMedia, ts[:n])
+		ts = ts[n:]
+	}
+}
+
+// notify tells Run that messages are queued.
+func (p *Path) notify() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Replace gives the path another dialer (new address, passphrase or settings).
+// The present link goes on until the new one is up, so nothing is lost.
+func (p *Path) Replace(d Dialer) {
+	for {
+		select {
+		case p.redo <- d:
+			return
+		default:
+			select { // an older request that Run has not seen yet is void
+			case <-p.redo:
+			default:
+			}
+		}
+	}
+}
+
+// Run serves the path until ctx ends. It returns when every goroutine and socket
+// of the path is gone.
+func (p *Path) Run(ctx context.Context) error {
+	defer func() {
+		p.dropPending()
+		p.closeLink()
+		p.dialer.Close()
+		p.closing.Wait()
+		p.note(StateStopped, "")
+	}()
+	p.ending = ctx
+	backoff := firstBackoff
+	tick := time.NewTicker(housekeeping)
+	defer tick.Stop()
+	var retry <-chan time.Time
+	lastReport := time.Duration(-1 << 62)
+	p.dialNow(ctx)
+
+	for {
+		var dialled <-chan dialResult
+		if p.pending != nil {
+			dialled = p.pending.result
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+		case <-tick.C:
+		case <-retry:
+			retry = nil
+			if p.link == nil || p.dialer.Listening() || p.silent(p.now()) {
+				p.dialNow(ctx)
+			}
+		case d := <-p.redo:
+			p.dropPending()
+			old := p.dialer
+			p.dialer = d
+			if old.Listening() {
+				old.Close() // the port may be the same
+			}
+			retry = nil
+			p.dialNow(ctx)
+		case r := <-dialled:
+			p.endPending()
+			if r.err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				p.failed(r.err)
+				retry = time.After(jittered(backoff))
+				backoff = min(2*backoff, lastBackoff)
+				break
+			}
+			backoff = firstBackoff
+			p.adopt(r.link)
+			lastReport = time.Duration(-1 << 62)
+			if p.dialer.Listening() {
+				p.dialNow(ctx) // the next caller takes this one's place
+			}
+		}
+		if p.link == nil {
+			continue
+		}
+		if k := p.rekey.Swap(nil); k != nil {
+			p.reports.rekey(k.key, k.accept)
+		}
+		now := p.now()
+		err := p.flush(now)
+		if err == nil {
+			err = p.link.Recv(p.reports.receive)
+		}
+		if err == nil && now-lastReport >= reportEvery {
+			lastReport = now
+			err = p.report(now)
+		}
+		if err != nil {
+			p.broken(err)
+			if p.pending == nil && retry == nil {
+				retry = time.After(jittered(firstBackoff))
+			}
+			continue
+		}
+		if p.silent(now) && p.pending == nil && retry == nil {
+			p.dialNow(ctx)
+		}
+	}
+}
+
+// flush sends what is due.
+func (p *Path) flush(now time.Duration) error {
+	for {
+		p.queue.pop(now, p.cfg.MaxAge, p.batch)
+		if len(p.batch.msgs) == 0 {
+			return nil
+		}
+		full := len(p.batch.msgs) == cap(p.batch.msgs)
+		n, err := p.link.Send(p.batch.msgs, p.batch.ports)
+		p.count(n)
+		p.batch.sent(n)
+		if err != nil {
+			if errors.Is(err, ErrWouldBlock) {
+				p.stall()
+				return nil // the rest stays in the batch, the queue drops its oldest
+			}
+			return err
+		}
+		if !full {
+			return nil
+		}
+	}
+}
+
+// silent tells whether an rtp-fec far end has stopped reporting.
+func (p *Path) silent(now time.Duration) bool {
+	if p.cfg.Profile != ProfileRTPFEC || p.dialer.Listening() {
+		return false
+	}
+	last := max(p.reports.lastReport(), p.since)
+	if p.redialled() {
+		// A second connection has not helped: try again, but not in a hurry.
+		return now-p.since >= 5*unreported && now-last >= 5*unreported
+	}
+	return now-last >= unreported
+}
+
+func (p *Path) dialNow(ctx context.Context) {
+	if p.pending != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	d := &pendingDial{cancel: cancel, result: make(chan dialResult, 1), dialer: p.dialer, at: p.now()}
+	p.pending = d
+	if p.link == nil {
+		if p.dialer.Listening() {
+			p.note(StateListening, "")
+		} else {
+			p.note(StateConnecting, "-")
+		}
+	}
+	go func() {
+		l, err := d.dialer.Dial(ctx)
+		d.result <- dialResult{l, err}
+	}()
+}
+
+func (p *Path) endPending() {
+	p.pending.cancel()
+	p.pending = nil
+}
+
+// dropPending cancels a dial and waits for its goroutine.
+func (p *Path) dropPending() {
+	if p.pending == nil {
+		return
+	}
+	p.pending.cancel()
+	if r := <-p.pending.result; r.link != nil {
+		r.link.Close()
+	}
+	p.pending = nil
+}
+
+// adopt makes l the path's link. An older link stays open until what it has
+// taken is delivered or too late: libsrt drops its buffer at close.
+func (p *Path) adopt(l Link) {
+	old := p.link
+	p.link, p.since = l, p.now()
+	p.reports.connected(p.since, old != nil)
+	p.mu.Lock()
+	p.stats.State, p.stats.Reason = StateUp, ""
+	p.stats.Connects++
+	p.stats.UpSince = p.since.Seconds()
+	p.mu.Unlock()
+	if old != nil {
+		p.retire(old, p.cfg.MaxAge)
+	} else {
+		p.batch.sent(len(p.batch.msgs))
+		p.queue.clear()
+	}
+	p.up.Store(true)
+}
+
+func (p *Path) closeLink() {
+	p.up.Store(false)
+	if p.link != nil {
+		p.retire(p.link, 0)
+		p.link = nil
+	}
+}
+
+// retire closes a link after a while, beside Run: a close may take as long as
+// the connection timeout, and the path must not wait for it.
+func (p *Path) retire(l Link, after time.Duration) {
+	p.closing.Go(func() {
+		if after > 0 {
+			t := time.NewTimer(after)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-p.ending.Done():
+			}
+		}
+		l.Close()
+	})
+}
+
+func (p *Path) broken(err error) {
+	p.closeLink()
+	p.reports.disconnected()
+	p.batch.sent(len(p.batch.msgs))
+	p.queue.clear()
+	p.mu.Lock()
+	p.stats.Disconnects++
+	p.mu.Unlock()
+	state := StateConnecting
+	if p.dialer.Listening() {
+		state = StateListening
+	}
+	p.note(state, err.Error())
+}
+
+func (p *Path) failed(err error) {
+	p.mu.Lock()
+	p.stats.FailedDials++
+	if p.link == nil {
+		p.stats.Reason = err.Error()
+	}
+	p.mu.Unlock()
+}
+
+// note records a state; reason "-" keeps the one before.
+func (p *Path) note(s State, reason string) {
+	p.mu.Lock()
+	p.stats.State = s
+	if reason != "-" {
+		p.stats.Reason = reason
+	}
+	p.mu.Unlock()
+}
+
+func (p *Path) redialled() bool { return p.reports.again }
+
+func (p *Path) count(n int) {
+	if n == 0 {
+		return
+	}
+	bytes := 0
+	for _, m := range p.batch.msgs[:n] {
+		bytes += len(m)
+	}
+	p.mu.Lock()
+	p.stats.Sent += uint64(n)
+	p.stats.SentBytes += uint64(bytes)
+	p.mu.Unlock()
+}
+
+func (p *Path) stall() {
+	p.mu.Lock()
+	p.stats.Stalls++
+	p.mu.Unlock()
+}
+
+// jittered takes up to half off a wait.
+func jittered(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Int64N(int64(d)/2+1))
+}
+
+func durationMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,310 @@
+package uplink
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"quartet/capture/mpegts"
+	"quartet/fec"
+	"quartet/uplink/rtp"
+)
+
+// tick is the period of the packet loop: what is due is sent in bursts of at
+// most 2 ms, four packets at 20 Mbit/s.
+const tick = 2 * time.Millisecond
+
+// SenderConfig is what a Sender is made of.
+type SenderConfig struct {
+	Now  func() time.Duration // monotonic
+	Plan Plan
+
+	// Pacer smooths the input by its PCR. nil: the instants that come with the
+	// packets are already those of a paced source.
+	Pacer *mpegts.PacerConfig
+
+	PacketsPerMessage int        // TS packets in a message, 1…7
+	Key               rtp.TagKey // tags what is sent
+	AcceptKeys        []rtp.TagKey
+	Paths             []PathConfig
+}
+
+// Sender is the box's packet loop. A source writes transport stream into it from
+// one goroutine; Run ticks it from another; each Path has its own. It implements
+// mpegts.Writer.
+type Sender struct {
+	// set at start, never changed
+	now   func() time.Duration
+	ssrc  uint32
+	paths []*Path
+
+	mu         sync.Mutex // guards all below; held for one packet or one tick
+	pacer      *mpegts.Pacer
+	packetizer *rtp.Packetizer
+	encoder    *fec.Encoder
+	tagger     *rtp.Tagger
+	digest     rtp.Digest
+	columns    []*columnFEC
+	plan       Plan
+	perMessage int
+	message    []byte // packet + tag, reused
+	source     sourceClock
+	stats      SenderStats
+	ticks      uint64
+}
+
+// sourceClock is the last source packet, for sender reports.
+type sourceClock struct {
+	at        time.Duration
+	timestamp uint32
+	packets   uint32
+	octets    uint32
+}
+
+// NewSender returns a Sender; nothing runs until Run.
+func NewSender(cfg SenderConfig) (*Sender, error) {
+	if cfg.Now == nil {
+		return nil, errors.New("uplink: SenderConfig.Now is nil")
+	}
+	if len(cfg.Paths) == 0 {
+		return nil, errors.New("uplink: no paths: a contribution needs at least one destination")
+	}
+	var random [16]byte
+	rand.Read(random[:])
+	s := &Sender{
+		now: cfg.Now, perMessage: cfg.PacketsPerMessage, plan: cfg.Plan,
+		ssrc:    binary.BigEndian.Uint32(random[0:]),
+		message: make([]byte, 0, messageBytes),
+		tagger:  rtp.NewTagger(cfg.Key),
+	}
+	if cfg.Pacer != nil {
+		s.pacer = mpegts.NewPacer(*cfg.Pacer)
+	}
+	// SSRC and first sequence number are random at each start (DESIGN.md,
+	// epochs): a gateway tells a restart by them.
+	var err error
+	s.packetizer, err = rtp.NewPacketizer(rtp.PacketizerConfig{
+		SSRC: s.ssrc, FirstSeq: binary.BigEndian.Uint16(random[4:]), TimestampOffset: binary.BigEndian.Uint32(random[8:]),
+		PacketsPerMessage: cfg.PacketsPerMessage, Emit: s.packet,
+	})
+	if err != nil {
+		return nil, err
+	}
+	streams := 0
+	for i, pc := range cfg.Paths {
+		p := newPath(pc, cfg.Now, newReporter(s, i, streams, pc, cfg.Key, cfg.AcceptKeys))
+		if pc.Profile == ProfileRTPFEC {
+			streams++
+		}
+		if pc.Profile == ProfileRTP && pc.Columns > 0 {
+			c, err := newColumnFEC(p, pc)
+			if err != nil {
+				return nil, fmt.Errorf("path %s: %w", pc.Name, err)
+			}
+			s.columns = append(s.columns, c)
+		}
+		s.paths = append(s.paths, p)
+	}
+	if streams > 0 {
+		if cfg.Plan.Streams != streams {
+			return nil, fmt.Errorf("uplink: the plan is for %d streams and there are %d rtp-fec paths", cfg.Plan.Streams, streams)
+		}
+		if s.encoder, err = s.newEncoder(streams, cfg.PacketsPerMessage); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Sender) newEncoder(streams, perMessage int) (*fec.Encoder, error) {
+	ssrc, seq := make([]uint32, streams), make([]uint16, streams)
+	for i := range streams {
+		var r [6]byte
+		rand.Read(r[:])
+		ssrc[i], seq[i] = binary.BigEndian.Uint32(r[:]), binary.BigEndian.Uint16(r[4:])
+	}
+	return fec.NewEncoder(fec.EncoderConfig{
+		Params: s.plan.Params(), RepairPT: fec.RepairPT, SSRC: ssrc, Seq: seq,
+		MaxPacket: rtp.HeaderSize + mpegts.PacketSize*perMessage, Emit: s.repair,
+	})
+}
+
+// Params gives the encoder's part of a plan.
+func (p Plan) Params() fec.Params {
+	return fec.Params{K: p.K, R: p.Rows, Streams: p.Streams, MaxBlock: p.MaxBlock}
+}
+
+// Paths returns the paths in the order of the configuration.
+func (s *Sender) Paths() []*Path { return s.paths }
+
+// Run drives the packet loop and all paths until ctx ends and everything has
+// been joined. On the way out it flushes what is complete.
+func (s *Sender) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	pathCtx, stopPaths := context.WithCancel(context.WithoutCancel(ctx))
+	for _, p := range s.paths {
+		wg.Go(func() { p.Run(pathCtx) })
+	}
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+			s.Tick(s.now())
+		}
+	}
+	s.drain(t.C)
+	stopPaths()
+	wg.Wait()
+	return nil
+}
+
+// drain sends what the pacer, packetizer and encoder still hold, and gives the
+// sockets the time of one SRT latency to deliver it, bounded to one second.
+func (s *Sender) drain(tick <-chan time.Time) {
+	end := s.now() + min(s.plan.SRTLatency+s.plan.FECBound+s.plan.Stagger, time.Second)
+	flushed := false
+	for s.now() < end {
+		<-tick
+		s.Tick(s.now())
+		if !flushed {
+			s.mu.Lock()
+			s.packetizer.Flush(s.now())
+			s.mu.Unlock()
+			flushed = true
+		}
+	}
+}
+
+// WriteTS takes n×188 bytes that arrived at at. The source's goroutine calls it.
+func (s *Sender) WriteTS(at time.Duration, ts []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.TSPackets += uint64(len(ts) / mpegts.PacketSize)
+	if s.pacer != nil {
+		s.pacer.Push(at, ts)
+		return nil
+	}
+	return s.packetizer.WriteTS(at, ts)
+}
+
+// Tick sends what is due at now. Run calls it every 2 ms.
+func (s *Sender) Tick(now time.Duration) {
+	s.mu.Lock()
+	s.ticks++
+	if s.pacer != nil {
+		s.pacer.Pop(now, s.paced)
+	}
+	s.packetizer.Tick(now)
+	if s.encoder != nil {
+		s.encoder.Tick(now)
+	}
+	for _, c := range s.columns {
+		c.encoder.Tick(now)
+	}
+	s.mu.Unlock()
+	for _, p := range s.paths {
+		p.notify()
+	}
+}
+
+// paced takes TS packets from the pacer.
+func (s *Sender) paced(at time.Duration, ts []byte) {
+	if err := s.packetizer.WriteTS(at, ts); err != nil {
+		s.stats.Refused++
+	}
+}
+
+// packet takes one RTP source packet from the packetizer: it is tagged once and
+// queued on every path.
+func (s *Sender) packet(at time.Duration, pkt []byte) {
+	s.stats.Packets++
+	s.stats.Bytes += uint64(len(pkt))
+	s.source.at = at
+	s.source.timestamp = binary.BigEndian.Uint32(pkt[4:])
+	s.source.packets++
+	s.source.octets += uint32(len(pkt) - rtp.HeaderSize)
+	s.digest.Add(pkt)
+	if s.encoder != nil {
+		s.tag(pkt)
+	}
+	for _, p := range s.paths {
+		switch p.cfg.Profile {
+		case ProfileRTPFEC:
+			p.push(at, PortMedia, s.message)
+		case ProfileTS:
+			p.pushTS(at, pkt[rtp.HeaderSize:])
+		case ProfileRTP:
+			p.push(at, PortMedia, pkt)
+		}
+	}
+	for _, c := range s.columns {
+		c.encoder.Add(at, pkt)
+	}
+	if s.encoder != nil {
+		if err := s.encoder.Add(at, pkt); err != nil {
+			s.stats.Refused++
+		}
+	}
+}
+
+// tag makes s.message of a packet.
+func (s *Sender) tag(pkt []byte) {
+	s.message = append(s.message[:0], pkt...)
+	s.message = s.tagger.AppendTag(s.message, s.message)
+}
+
+// repair takes one repair packet from the encoder, for one stream.
+func (s *Sender) repair(stream int, at time.Duration, pkt []byte) {
+	s.stats.Repairs++
+	s.tag(pkt)
+	for _, p := range s.paths {
+		if p.cfg.Profile == ProfileRTPFEC && p.reports.stream == stream {
+			p.push(at, PortMedia, s.message)
+			return
+		}
+	}
+}
+
+// SetPlan changes K, rows and timers at the next block boundary, with no
+// reconnect. The number of streams and the SRT latency stay as they are.
+func (s *Sender) SetPlan(p Plan) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Streams != s.plan.Streams || p.SRTLatency != s.plan.SRTLatency {
+		return fmt.Errorf("uplink: streams and SRT latency cannot change while running (%d → %d, %v → %v)", s.plan.Streams, p.Streams, s.plan.SRTLatency, p.SRTLatency)
+	}
+	if s.encoder != nil {
+		if err := s.encoder.SetParams(p.Params()); err != nil {
+			return err
+		}
+	}
+	s.plan = p
+	return nil
+}
+
+// SetKey changes the key that messages are tagged with, and those accepted in
+// reports. The gateway must know the new key already.
+func (s *Sender) SetKey(key rtp.TagKey, accept []rtp.TagKey) {
+	s.mu.Lock()
+	s.tagger = rtp.NewTagger(key)
+	s.mu.Unlock()
+	for _, p := range s.paths {
+		p.rekey.Store(&keys{key, accept})
+	}
+}
+
+// reportable is what sender reports tell.
+func (s *Sender) reportable() (src sourceClock, plan Plan, perMessage int, rate uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pacer != nil {
+		rate = uint64(s.pacer.Stats().RateBPS)
+	}
+	return s.source, s.plan, s.perMessage, rate
+}

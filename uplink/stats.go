@@ -1,0 +1,81 @@
+package uplink
+
+import (
+	"quartet/capture/mpegts"
+	"quartet/fec"
+	"quartet/uplink/rtp"
+)
+
+// SenderStats counts what left the packet loop.
+type SenderStats struct {
+	SSRC      uint32 `json:"ssrc"`
+	TSPackets uint64 `json:"ts_packets"` // written by the source
+	Packets   uint64 `json:"packets"`    // RTP source packets
+	Bytes     uint64 `json:"bytes"`      // of them, with RTP header
+	Repairs   uint64 `json:"repairs"`    // repair packets, all streams
+	Refused   uint64 `json:"refused"`    // not packets of a transport stream
+	Ticks     uint64 `json:"ticks"`      // of the packet loop, with or without traffic
+
+	Pacer  *mpegts.PacerStats `json:"pacer,omitempty"`
+	FEC    *fec.EncoderStats  `json:"fec,omitempty"`
+	Digest rtp.DigestStats    `json:"digest"`
+	Plan   Plan               `json:"plan"`
+}
+
+// PathStats is what a path knows of itself and of its far end.
+type PathStats struct {
+	Name    string  `json:"name"`
+	Leg     int     `json:"leg"`
+	Profile string  `json:"profile"`
+	Stagger float64 `json:"stagger_ms"`
+
+	State       State   `json:"state"`
+	Reason      string  `json:"reason,omitempty"` // why it is not up, in words
+	UpSince     float64 `json:"up_since_s"`       // process time
+	Connects    uint64  `json:"connects"`
+	Disconnects uint64  `json:"disconnects"`
+	FailedDials uint64  `json:"failed_dials"`
+
+	Sent      uint64 `json:"sent"` // messages the socket took
+	SentBytes uint64 `json:"sent_bytes"`
+	Unsent    uint64 `json:"unsent"`        // messages that found no link
+	Dropped   uint64 `json:"queue_dropped"` // pushed out of a full queue by newer ones
+	Stale     uint64 `json:"queue_stale"`   // waited too long
+	Stalls    uint64 `json:"stalls"`        // times the socket's buffer was full
+	Queued    int    `json:"queued"`
+	QueuePeak int    `json:"queue_peak"`
+
+	Link *LinkStats `json:"link,omitempty"` // nil while there is none
+
+	// What the gateway reports; nil where arrival is unknown (profiles ts and
+	// rtp, or no report yet).
+	Arrival *Arrival `json:"arrival,omitempty"`
+}
+
+// Stats returns the Sender's counters.
+func (s *Sender) Stats() SenderStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.SSRC, st.Ticks, st.Plan, st.Digest = s.ssrc, s.ticks, s.plan, s.digest.Stats()
+	if s.pacer != nil {
+		p := s.pacer.Stats()
+		st.Pacer = &p
+	}
+	if s.encoder != nil {
+		e := s.encoder.Stats()
+		st.FEC = &e
+	}
+	return st
+}
+
+// Stats returns the path's counters. Those of the socket are at most 200 ms old.
+func (p *Path) Stats() PathStats {
+	q := p.queue.stats()
+	p.mu.Lock()
+	st := p.stats
+	p.mu.Unlock()
+	st.Unsent = p.unsent.Load()
+	st.Dropped, st.Stale, st.Queued, st.QueuePeak = q.dropped, q.stale, q.length, q.peak
+	return st
+}
