@@ -35,4 +35,8 @@
 //
 // The bits P, X, CC and M of the RTP header are the XOR of the protected
 // packets' (RFC 2733), so 0 for a transport stream.
+//
+// The parity does not cover the SSRC. Our decoder gives a repaired packet the
+// stream's; GStreamer's rtpst2022-1-fecdec gives it 0 and its fecenc accepts
+// only 0, so a stream that such receivers repair should have SSRC 0.
 package st2022
