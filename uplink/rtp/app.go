@@ -152,7 +152,8 @@ func (s *Settings) parse(b []byte) error {
 //	88      8       duplicates: arrived on this path before
 //	96      16·w    digest windows received on this path, oldest first
 //
-// A digest window (see Window) is
+// The windows are the newest complete ones of this SSRC, so most are reported
+// more than once and a lost report costs none. A digest window (see Window) is
 //
 //	offset  length  field
 //	0       4       RTP timestamp of the window's first packet

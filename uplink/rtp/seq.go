@@ -26,7 +26,8 @@ const unwrapBase = 1 << 32
 const gapTicks = ClockRate / 2
 
 // rateTicks is the span of the RTP timestamp, 1 s, over which Unwrapper
-// measures the packet rate.
+// measures the packet rate. The first gap may come after a tenth of it; before
+// that the nearest number is taken.
 const rateTicks = ClockRate
 
 // resumeWithin is how many numbers ahead, behind a gap, count as a source that
@@ -96,7 +97,7 @@ func (u *Unwrapper) acrossGap(diff int64, ticks int32) int64 {
 		return diff
 	}
 	rate := u.rate
-	if span := u.topTS - u.anchorTS; rate == 0 && span > 0 {
+	if span := u.topTS - u.anchorTS; rate == 0 && span >= rateTicks/10 {
 		rate = float64(u.top-u.anchor) / float64(span)
 	}
 	if rate == 0 {

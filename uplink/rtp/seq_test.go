@@ -129,6 +129,17 @@ func TestUnwrapperAcrossPause(t *testing.T) {
 	}
 }
 
+// A few packets in a burst are no measure of the rate.
+func TestUnwrapperGapAfterBurst(t *testing.T) {
+	var u Unwrapper
+	for i := range uint64(100) {
+		u.Unwrap(Seq(i), uint32(i))
+	}
+	if got := u.Unwrap(300, 2*ClockRate); got != unwrapBase+300 {
+		t.Errorf("%d, want 300", int64(got)-unwrapBase)
+	}
+}
+
 func FuzzUnwrapper(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 255, 255, 1, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {

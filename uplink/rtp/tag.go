@@ -20,7 +20,9 @@ const (
 	tagInfo = "quartet-tag-v0"
 )
 
-// TagKey is the key of the tag. It prints as a fixed word, never as itself.
+// TagKey is the key of the tag. It prints as a fixed word, not as itself; but
+// fmt does not ask the unexported fields of a struct, so do not print one that
+// holds a key.
 type TagKey [sha256.Size]byte
 
 // Format keeps the key out of logs whatever the verb.
