@@ -35,13 +35,16 @@ type Conn struct {
 	sending   sync.Mutex
 	sendBuf   []byte
 	sendLen   []C.int32_t
-	sendEnd   error // set once the connection is broken or closed
+	sendEnd   error     // set once the connection is broken or closed
+	checked   time.Time // when Send last looked for signs of life
 	receiving sync.Mutex
 	recvEnd   error
 	lostAt    time.Time // when Recv first saw the connection broken
 	asking    sync.Mutex
 	askEnd    error
 	counters  C.SRT_TRACEBSTATS
+	signs     int64 // what was heard from the peer so far
+	heard     time.Time
 	last      Stats
 }
 
@@ -49,6 +52,8 @@ type Conn struct {
 const (
 	sendBatch = 64
 	slot      = MaxPayload // libsrt wants room for its longest message
+
+	silenceCheck = 250 * time.Millisecond
 )
 
 // Send hands over msgs in order without waiting and returns how many libsrt took.
@@ -64,6 +69,10 @@ func (c *Conn) Send(msgs [][]byte) (int, error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	if c.sendEnd != nil {
+		return 0, c.sendEnd
+	}
+	if c.silent() {
+		c.sendEnd = ErrBroken
 		return 0, c.sendEnd
 	}
 	sent := 0
@@ -86,6 +95,32 @@ func (c *Conn) Send(msgs [][]byte) (int, error) {
 		}
 	}
 	return sent, nil
+}
+
+// silent tells whether nothing has come from the peer for PeerIdleTimeout while
+// something is unacknowledged. It looks four times a second at most; c.sending is
+// held.
+func (c *Conn) silent() bool {
+	now := time.Now()
+	gap := now.Sub(c.checked)
+	if gap < silenceCheck {
+		return false
+	}
+	c.checked = now
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	if c.askEnd != nil {
+		return false
+	}
+	if r := C.q_stats(c.id, &c.counters); r.err != 0 {
+		return false // the next call tells
+	}
+	signs := int64(c.counters.pktRecvTotal) + int64(c.counters.pktRecvACKTotal) + int64(c.counters.pktRecvNAKTotal)
+	if signs != c.signs || c.counters.pktSndBuf == 0 || gap > 4*silenceCheck {
+		c.signs, c.heard = signs, now
+		return false
+	}
+	return now.Sub(c.heard) > c.opts.PeerIdleTimeout
 }
 
 // Batch receives messages. It is the caller's, made once and used again; one

@@ -60,7 +60,7 @@ func (c *Conn) call(ctx context.Context, addr string, to, src netip.AddrPort, o 
 	// libsrt keeps the deadline; ours is for the case that it does not.
 	deadline := time.NewTimer(c.opts.ConnectTimeout + time.Second)
 	defer deadline.Stop()
-	wait := handshakePollFirst
+	wait, unsure := handshakePollFirst, 0
 	poll := time.NewTimer(wait)
 	defer poll.Stop()
 	for {
@@ -69,8 +69,13 @@ func (c *Conn) call(ctx context.Context, addr string, to, src netip.AddrPort, o 
 		case err != nil:
 			return err
 		case state == C.SRTS_CONNECTED:
-			return c.learn()
-		case state != C.SRTS_CONNECTING:
+			err := c.learn()
+			c.remote = to
+			return err
+		case state == C.SRTS_CONNECTING:
+		case reason == 0 && unsure < 10:
+			unsure++ // for a moment before it is connected, libsrt calls a socket broken
+		default:
 			return &RejectError{Addr: addr, Code: reason, Words: RejectWords(reason)}
 		}
 		select {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -170,7 +171,7 @@ var logs logSink
 
 //export quartetSRTLog
 func quartetSRTLog(level C.int, area, message *C.char) {
-	logs.put(logEntry{int(level), C.GoString(area), C.GoString(message)})
+	logs.put(logEntry{int(level), C.GoString(area), strings.TrimPrefix(C.GoString(message), ": ")})
 }
 
 func (s *logSink) put(e logEntry) {

@@ -94,7 +94,9 @@ type Options struct {
 	// ConnectTimeout bounds a call. Default 1.5 s. [CONNTIMEO]
 	ConnectTimeout time.Duration
 	// PeerIdleTimeout is after how much silence a connection counts as broken.
-	// Default 2 s. [PEERIDLETIMEO]
+	// libsrt itself waits for 16 timer expiries, about 5 s, however short this is;
+	// Send keeps the promise on its own while something is unacknowledged. A
+	// side that only receives hears of it from libsrt. Default 2 s. [PEERIDLETIMEO]
 	PeerIdleTimeout time.Duration
 
 	// IPTOS is the type-of-service byte. Default 0x88 (AF41); -1 means 0. [IPTOS]

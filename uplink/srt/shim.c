@@ -168,6 +168,9 @@ static void on_log(void *opaque, int level, const char *file, int line, const ch
 	(void)opaque;
 	(void)file;
 	(void)line;
+	// Closing a listener wakes its srt_accept; libsrt calls that an error.
+	if (strstr(message, "srt_accept: listener socket") != NULL)
+		return;
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	// libsrt calls its handler under a lock of its own; the atomics are for

@@ -178,26 +178,26 @@ var fixed = map[string]string{
 // ParseURL reads one line, strictly: an unknown, repeated or empty parameter, and
 // any value that Options.Validate refuses, is an error that names it.
 func ParseURL(s string) (URL, error) {
-	fail := func(name, value, remedy string, err error) (URL, error) {
-		return URL{}, &OptionError{Option: name, Value: value, Remedy: remedy, Err: err}
+	// No error repeats the line or the value of an unknown parameter: a mistyped
+	// passphrase must not reach a log.
+	fail := func(name, value, remedy string) (URL, error) {
+		return URL{}, &OptionError{Option: name, Value: value, Remedy: remedy}
 	}
 	rest, ok := strings.CutPrefix(s, "srt://")
 	if !ok {
-		return fail("url", strconv.Quote(brief(s)), "must begin with srt://", nil)
+		return fail("url", "(hidden)", "must begin with srt://")
 	}
 	addr, query, _ := strings.Cut(rest, "?")
 	if strings.ContainsAny(addr, "/@#") {
-		return fail("url", strconv.Quote(brief(addr)), "must be srt://host:port?name=value&…, with no path, user or fragment", nil)
+		return fail("url", strconv.Quote(brief(addr)), "must be srt://host:port?name=value&…, with no path, user or fragment")
 	}
 	u := URL{Addr: addr}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fail("address", strconv.Quote(brief(addr)), "must be host:port", nil)
+	if err != nil || !isHost(host) {
+		return fail("address", strconv.Quote(brief(addr)), "must be host:port")
 	}
 	if n, err := decimal(port); err != nil || n < 0 || n > 65535 {
-		return fail("port", strconv.Quote(brief(port)), "must be 1 to 65535", nil)
-	} else if n == 0 && host != "" && !strings.Contains(query, "mode=listener") {
-		return fail("port", port, "must be 1 to 65535", nil)
+		return fail("port", strconv.Quote(brief(port)), "must be 1 to 65535")
 	}
 	u.Addr = net.JoinHostPort(host, port)
 	if host == "" {
@@ -211,7 +211,7 @@ func ParseURL(s string) (URL, error) {
 		rawName, rawValue, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(rawName)
 		if err != nil {
-			return fail("parameter", strconv.Quote(brief(rawName)), "is not valid URL encoding", nil)
+			return fail("parameter", strconv.Quote(brief(rawName)), "is not valid URL encoding")
 		}
 		value, err := url.QueryUnescape(rawValue)
 		shown := strconv.Quote(brief(value))
@@ -220,11 +220,11 @@ func ParseURL(s string) (URL, error) {
 		}
 		switch {
 		case err != nil:
-			return fail(brief(name), "(unreadable)", "is not valid URL encoding", nil)
+			return fail(strconv.Quote(brief(name)), "(hidden)", "is not valid URL encoding")
 		case seen[name]:
-			return fail(brief(name), shown, "is given twice", nil)
+			return fail(strconv.Quote(brief(name)), "(hidden)", "is given twice")
 		case value == "":
-			return fail(brief(name), "", "has no value: leave it out", nil)
+			return fail(strconv.Quote(brief(name)), "", "has no value: leave it out")
 		}
 		seen[name] = true
 		if name == "mode" {
@@ -234,33 +234,33 @@ func ParseURL(s string) (URL, error) {
 			case "listener":
 				u.Mode = Listening
 			default:
-				return fail(name, shown, "must be caller or listener", nil)
+				return fail(name, shown, "must be caller or listener")
 			}
 			continue
 		}
 		if want, ok := fixed[name]; ok {
 			if value != want {
-				return fail(name, shown, "is always "+want+" here", nil)
+				return fail(name, shown, "is always "+want+" here")
 			}
 			continue
 		}
 		p := find(name)
 		if p == nil {
-			return fail(strconv.Quote(brief(name)), shown, "unknown parameter; known are mode, "+known(), nil)
+			return fail(strconv.Quote(brief(name)), "(hidden)", "unknown parameter; known are mode, "+known())
 		}
 		if err := p.set(&u.Options, value); err != nil {
-			return fail(name, shown, err.Error(), nil)
+			return fail(name, shown, err.Error())
 		}
 	}
 
 	switch {
 	case u.Mode == Caller && host == "":
-		return fail("mode", "caller", "needs a host to call", nil)
+		return fail("mode", "caller", "needs a host to call")
 	case u.Mode == Caller && port == "0":
-		return fail("port", port, "must be 1 to 65535", nil)
+		return fail("port", port, "must be 1 to 65535")
 	case u.Mode == Listening && host != "":
 		if _, err := netip.ParseAddr(host); err != nil {
-			return fail("address", strconv.Quote(brief(host)), "a listener needs an IP address of this machine, or none", nil)
+			return fail("address", strconv.Quote(brief(host)), "a listener needs an IP address of this machine, or none")
 		}
 	}
 	if err := u.Options.Validate(); err != nil {
@@ -307,6 +307,24 @@ func known() string {
 		names[i] = parameters[i].name
 	}
 	return strings.Join(names, ", ")
+}
+
+// isHost takes an IP address, a name, or nothing.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil || s == "" {
+		return true
+	}
+	if len(s) > 253 {
+		return false
+	}
+	for _, r := range []byte(s) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // brief keeps error messages short whatever was typed.
