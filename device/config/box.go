@@ -96,7 +96,7 @@ type Output struct {
 	LatencyMS Milliseconds `json:"latency_ms" default:"500" range:"20..15000"`
 	// Repair packets of each path, in percent of its source packets. 0: none,
 	// retransmission and the other paths alone repair.
-	OverheadPercent int `json:"overhead_percent" default:"10" range:"0..100"`
+	OverheadPercent int `json:"overhead_percent" default:"10" range:"0..200"`
 	// Highest bit rate of the feed. Buffers, blocks and path capacity are
 	// planned for it.
 	MaxBitrateKbps Kbps `json:"max_bitrate_kbps" default:"20000" range:"100..200000"`
@@ -125,8 +125,8 @@ type Output struct {
 type FEC struct {
 	// Source packets of a block (the code's dimension). 0: planned.
 	K int `json:"k" range:"0..254"`
-	// Repair rows of a full block on each path. Absent: planned from
-	// overhead_percent; 0: none.
+	// Repair rows of a full block on each rtp-fec path; k must be given, too.
+	// Absent: planned from overhead_percent; 0: none.
 	Rows *int `json:"rows" range:"0..254"`
 	// A block is closed after this time even if it is not full. 0: planned, at
 	// most 70.

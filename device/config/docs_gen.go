@@ -44,7 +44,7 @@ var fieldDocs = map[string]string{
 	"Output.RTTMS":                "Round-trip time that the planner assumes until it is measured.",
 	"Output.LossPercent":          "Packet loss that the planner assumes until it is measured.",
 	"FEC.K":                       "Source packets of a block (the code's dimension). 0: planned.",
-	"FEC.Rows":                    "Repair rows of a full block on each path. Absent: planned from overhead_percent; 0: none.",
+	"FEC.Rows":                    "Repair rows of a full block on each rtp-fec path; k must be given, too. Absent: planned from overhead_percent; 0: none.",
 	"FEC.MaxBlockMS":              "A block is closed after this time even if it is not full. 0: planned, at most 70.",
 	"Path.Name":                   "Name of the path in status, logs and alarms.",
 	"Path.Leg":                    "Leg that the path belongs to: the far ends of a leg sit in one region.",

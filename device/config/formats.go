@@ -43,11 +43,11 @@ var formats = map[string]struct {
 			return "is not an absolute path"
 		case strings.ContainsRune(s, 0):
 			return "contains a zero byte"
-		case len(s) > 107: // sun_path, less its closing zero
+		case len(s) > 100: // sun_path has 108 bytes; leave room for a suffix
 			return fmt.Sprintf("has %d bytes, more than a socket's address holds", len(s))
 		}
 		return ""
-	}, "an absolute path of up to 107 bytes", "^/.{0,106}$"},
+	}, "an absolute path of up to 100 bytes", "^/.{0,99}$"},
 	"passphrase": {checkPassphrase, "10 to 79 bytes", "^.{10,79}$"},
 	"hexkey": {checkHexKey, "32 to 64 random bytes in hex, such as `openssl rand -hex 32` prints",
 		"^([0-9A-Fa-f]{2}){32,64}$"},

@@ -164,13 +164,15 @@ func (b *Box) outputRules(r *report) {
 			r.errors.addf("output."+k.name, "remove it, or write another key", "is the same as key")
 		}
 	}
-	if rows := o.FEC.Rows; rows != nil && o.FEC.K > 0 {
-		streams := 1
-		count := map[string]int{}
+	if rows := o.FEC.Rows; rows != nil && *rows > 0 {
+		if o.FEC.K == 0 {
+			r.errors.add("output.fec.rows", fmt.Sprint(*rows), "is given without k", "write both, or leave both to the planner")
+			return
+		}
+		streams := 0 // each has rows of its own, of one code
 		for i := range b.Paths {
 			if b.Paths[i].Profile == ProfileRTPFEC {
-				count[b.MergeGroupOf(i)]++
-				streams = max(streams, count[b.MergeGroupOf(i)])
+				streams++
 			}
 		}
 		if n := o.FEC.K + *rows*streams; n > 255 {

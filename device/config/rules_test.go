@@ -71,6 +71,8 @@ func TestBoxRules(t *testing.T) {
 		{"next key without key", []string{`"key": "`, `"next_key": "`}, "output.next_key: has no effect without key; write key as well"},
 		{"next key equals key", []string{`"key"`, `"previous_key": "` + testKey + `", "key"`}, "output.previous_key: is the same as key; remove it, or write another key"},
 		{"too many symbols", []string{`"key"`, `"fec": {"k": 200, "rows": 30}, "key"`}, "output.fec.rows: 30 on each of 2 streams and k 200 make 260 symbols, and the code has 255; lower rows or k"},
+		{"rows without k", []string{`"key"`, `"fec": {"rows": 6}, "key"`}, "output.fec.rows: 6 is given without k; write both, or leave both to the planner"},
+		{"no rows", []string{`"key"`, `"fec": {"rows": 0}, "key"`}, ""},
 		{"latency sum", []string{`"key"`, `"fec": {"k": 128}, "latency_ms": 300, "key"`, `"leg": 1`, `"leg": 1, "latency_ms": 200, "stagger_ms": 15`},
 			"paths[0]: SRT latency 200, stagger 15 and FEC bound 135 ms make 350, more than output.latency_ms 300; raise output.latency_ms, or lower one of them"},
 		{"latency sum without parity", []string{`"key"`, `"fec": {"k": 128, "rows": 0}, "latency_ms": 300, "key"`, `"leg": 1`, `"leg": 1, "latency_ms": 200, "stagger_ms": 15`}, ""},

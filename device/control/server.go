@@ -1,0 +1,241 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"quartet/device/health"
+)
+
+const (
+	maxConnections = 64
+	drain          = 500 * time.Millisecond // how long requests may take to end
+	heartbeat      = 15 * time.Second       // of a quiet event stream
+)
+
+// ErrNoPath is returned by Media.Preflight for a path that does not exist.
+var ErrNoPath = errors.New("no such path")
+
+// Media is what the server asks of the media plane. Its methods are called
+// from several goroutines.
+type Media interface {
+	// Status returns the state of the box; the server fills in the conditions.
+	Status() Status
+	// Reload reads the configuration again. Its error is shown to the caller.
+	Reload(ctx context.Context) (Reload, error)
+	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
+	Preflight(ctx context.Context, path string) (Preflight, error)
+}
+
+// Health is what the server asks of the list of conditions; *health.Monitor.
+type Health interface {
+	Active() []health.Condition
+	All() []health.Condition
+	Worst() health.Severity
+	Ring() *health.Ring
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Socket string // path of the Unix socket
+	Media  Media
+	Health Health
+	// Wall turns a process time into a wall-clock time.
+	Wall func(time.Duration) time.Time
+	// Instance tells this run of the process from others, so that a reader of
+	// events that comes back after a restart gets all of them.
+	Instance string
+	Log      *slog.Logger // nil: nothing is logged
+}
+
+// Server serves the control socket.
+type Server struct {
+	// set at start, never changed
+	cfg      Config
+	listener net.Listener
+	file     os.FileInfo // of the socket, to remove no other
+	http     *http.Server
+	stopping chan struct{} // closed by Run when the event streams are to end
+
+	inFlight sync.WaitGroup // requests; Run joins them
+}
+
+// Listen makes the socket; Run serves it. A socket left behind by a process
+// that ended without removing it is replaced; one that somebody still serves
+// is an error.
+func Listen(cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	l, info, err := listen(cfg.Socket)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, listener: netutil.LimitListener(l, maxConnections), file: info, stopping: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/conditions", s.conditions)
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux.HandleFunc("POST /v1/preflight", s.preflight)
+	s.http = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.inFlight.Add(1)
+			defer s.inFlight.Done()
+			mux.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      60 * time.Second, // a preflight takes its time
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// listen opens the socket under a temporary name and moves it into place once
+// its mode is right, so that nobody can connect before.
+func listen(path string) (net.Listener, os.FileInfo, error) {
+	fail := func(err error) (net.Listener, os.FileInfo, error) {
+		return nil, nil, fmt.Errorf("control.socket %s: %w", path, err)
+	}
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fail(err)
+		}
+	case err != nil:
+		return fail(err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fail(errors.New("is there and is not a socket; remove it, or choose another path"))
+	default:
+		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			c.Close()
+			return fail(errors.New("is served by another process; stop that quartetd first, or choose another path"))
+		}
+	}
+	temporary := path + "~"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	if err != nil {
+		return fail(err)
+	}
+	l.SetUnlinkOnClose(false)
+	info, err := os.Lstat(temporary)
+	if err == nil {
+		err = os.Chmod(temporary, 0o660)
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		l.Close()
+		os.Remove(temporary)
+		return fail(err)
+	}
+	return l, info, nil
+}
+
+// Run serves until ctx ends, then lets requests end, removes the socket and
+// returns nil.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		close(s.stopping)
+		end, cancel := context.WithTimeout(context.Background(), drain)
+		if s.http.Shutdown(end) != nil {
+			s.http.Close()
+		}
+		cancel()
+		<-served
+	}
+	s.inFlight.Wait()
+	if info, e := os.Lstat(s.cfg.Socket); e == nil && os.SameFile(info, s.file) {
+		os.Remove(s.cfg.Socket)
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control.socket %s: %w", s.cfg.Socket, err)
+	}
+	return nil
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	st := s.cfg.Media.Status()
+	st.Active = Views(s.cfg.Health.Active(), s.cfg.Wall)
+	st.Worst = s.cfg.Health.Worst().String()
+	if st.Paths == nil {
+		st.Paths = []Path{}
+	}
+	reply(w, http.StatusOK, st)
+}
+
+func (s *Server) conditions(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, Conditions{Worst: s.cfg.Health.Worst().String(), List: Views(s.cfg.Health.All(), s.cfg.Wall)})
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	result, err := s.cfg.Media.Reload(r.Context())
+	if err != nil {
+		s.cfg.Log.Warn("reload refused", "error", err)
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	s.cfg.Log.Info("configuration read again", "changed", result.Changed)
+	if result.Changed == nil {
+		result.Changed = []string{}
+	}
+	reply(w, http.StatusOK, result)
+}
+
+func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Query().Get("path")
+	if path == "" {
+		refuse(w, http.StatusBadRequest, errors.New("the parameter path is missing; add ?path=NAME"))
+		return
+	}
+	result, err := s.cfg.Media.Preflight(r.Context(), path)
+	switch {
+	case errors.Is(err, ErrNoPath):
+		refuse(w, http.StatusNotFound, fmt.Errorf("%w %q; GET /v1/status lists them", ErrNoPath, path))
+	case err != nil:
+		refuse(w, http.StatusConflict, err)
+	default:
+		reply(w, http.StatusOK, result)
+	}
+}
+
+func reply(w http.ResponseWriter, code int, v any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // the reader went away
+}
+
+// failure is the body of an error.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func refuse(w http.ResponseWriter, code int, err error) { reply(w, code, failure{err.Error()}) }

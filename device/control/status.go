@@ -1,0 +1,226 @@
+package control
+
+import (
+	"time"
+
+	"quartet/device/health"
+)
+
+// Status is everything about a running box at one moment.
+type Status struct {
+	Name    string      `json:"name"`
+	Version string      `json:"version"` // of the software
+	Time    time.Time   `json:"time"`
+	UptimeS float64     `json:"uptime_s"`
+	Input   Input       `json:"input"`
+	Plan    Plan        `json:"plan"`
+	Paths   []Path      `json:"paths"`
+	Worst   string      `json:"worst"` // highest severity of the active conditions, "info" if there is none
+	Active  []Condition `json:"conditions"`
+}
+
+// States of an input.
+const (
+	InputOK      = "ok"
+	InputWaiting = "waiting" // nothing has arrived yet
+	InputLost    = "lost"
+)
+
+// Input is the feed.
+type Input struct {
+	Type             string  `json:"type"`
+	URL              string  `json:"url"` // without parameters, which may be secrets
+	State            string  `json:"state"`
+	Reason           string  `json:"reason,omitempty"` // why it is not ok, in words
+	OnLoss           string  `json:"on_input_loss"`
+	Filling          bool    `json:"filling"` // null packets are being sent in its place
+	BitrateBPS       int64   `json:"bitrate_bps"`
+	JitterMS         float64 `json:"jitter_ms"`
+	Packets          uint64  `json:"ts_packets_total"`
+	ContinuityErrors uint64  `json:"continuity_errors_total"`
+	TransportErrors  uint64  `json:"transport_errors_total"`
+	SyncLosses       uint64  `json:"sync_losses_total"`
+	Losses           uint64  `json:"losses_total"` // times the feed was lost
+	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
+	Legs []InputLeg `json:"legs,omitempty"`
+}
+
+// InputLeg is one copy of the feed.
+type InputLeg struct {
+	URL      string `json:"url"`
+	State    string `json:"state"`
+	Received uint64 `json:"received_total"`
+	Missing  uint64 `json:"missing_total"` // did not arrive here; the other copy may have had them
+}
+
+// Plan is what the parts are set to.
+type Plan struct {
+	K               int      `json:"k"`
+	Rows            int      `json:"rows_per_stream"`
+	Streams         int      `json:"streams"`
+	MaxBlockMS      float64  `json:"max_block_ms"`
+	FECBoundMS      float64  `json:"fec_bound_ms"`
+	SRTLatencyMS    float64  `json:"srt_latency_ms"`
+	StaggerMS       float64  `json:"stagger_ms"` // largest
+	LatencyMS       float64  `json:"latency_ms"` // total
+	SpareMS         float64  `json:"spare_ms"`
+	ARQRounds       float64  `json:"arq_rounds"`
+	OverheadPercent float64  `json:"overhead_percent"`
+	WireBPS         int64    `json:"wire_bps"`          // of one stream
+	Problem         string   `json:"problem,omitempty"` // why it does not fit; empty if it does
+	Notes           []string `json:"notes,omitempty"`
+}
+
+// States of a path.
+const (
+	PathConnecting = "connecting"
+	PathListening  = "listening" // waiting for the far end to call
+	PathUp         = "up"
+	PathStopped    = "stopped"
+)
+
+// Path is one destination.
+type Path struct {
+	Name      string  `json:"name"`
+	Leg       int     `json:"leg"`
+	Group     string  `json:"merge_group,omitempty"`
+	Profile   string  `json:"profile"`
+	State     string  `json:"state"`
+	Reason    string  `json:"reason,omitempty"` // why it is not up, in words
+	UpS       float64 `json:"up_s"`             // since it connected
+	Remote    string  `json:"remote,omitempty"`
+	Local     string  `json:"local,omitempty"`
+	Interface string  `json:"interface,omitempty"`
+	Encrypted bool    `json:"encrypted"`
+
+	// What this end knows.
+	BitrateBPS      int64   `json:"bitrate_bps"`
+	RTTMS           float64 `json:"rtt_ms"`
+	LatencyMS       float64 `json:"srt_latency_ms"`
+	StaggerMS       float64 `json:"stagger_ms"`
+	Sent            uint64  `json:"sent_total"`          // messages given to the socket
+	SendLoss        uint64  `json:"send_loss_total"`     // packets that the far end asked for again (pktSndLoss)
+	SendLossPercent float64 `json:"send_loss_percent"`   // of late, before any repair
+	Retransmits     uint64  `json:"retransmits_total"`   // packets sent again (pktRetrans)
+	SendDropped     uint64  `json:"send_dropped_total"`  // too late in the socket's buffer (pktSndDrop)
+	QueueDropped    uint64  `json:"queue_dropped_total"` // pushed out of the path's queue
+	Connects        uint64  `json:"connects_total"`
+	Disconnects     uint64  `json:"disconnects_total"`
+
+	// What the far end reports; nil where arrival is unknown, and then
+	// ArrivalUnknown says why.
+	Arrival        *Arrival `json:"arrival,omitempty"`
+	ArrivalUnknown string   `json:"arrival_unknown,omitempty"`
+}
+
+// Arrival is what a gateway reports of one path and of the merged stream.
+type Arrival struct {
+	AgeMS       float64 `json:"age_ms"` // of the report
+	Received    uint64  `json:"received_total"`
+	LostHere    uint64  `json:"lost_here_total"` // did not arrive on this path in time; the sum of the next three
+	ByOther     uint64  `json:"by_other_total"`  // came over another path
+	ByParity    uint64  `json:"by_parity_total"` // repaired
+	Unrecovered uint64  `json:"unrecovered_total"`
+	Late        uint64  `json:"late_total"`
+	BadTag      uint64  `json:"bad_tag_total"`
+	SkewMS      float64 `json:"skew_ms"` // behind the first path
+	JitterMS    float64 `json:"jitter_ms"`
+	LossPercent float64 `json:"loss_percent"` // of late, on this path alone
+	Merged      Merged  `json:"merged"`
+	Digest      Digest  `json:"digest"`
+}
+
+// Merged is what the gateway released to its outputs.
+type Merged struct {
+	Delivered  uint64  `json:"delivered_total"`
+	ByParity   uint64  `json:"by_parity_total"`
+	Lost       uint64  `json:"lost_total"`
+	MarginMS   float64 `json:"margin_ms"`  // least time a packet was there before its release
+	LatencyMS  float64 `json:"latency_ms"` // of the gateway's release clock
+	BitrateBPS int64   `json:"bitrate_bps"`
+}
+
+// Digest compares what was sent with what the gateway released, in windows of
+// 1024 packets.
+type Digest struct {
+	Compared  uint64 `json:"compared_total"`
+	Equal     uint64 `json:"equal_total"`
+	Different uint64 `json:"different_total"`
+}
+
+// Condition is a health.Condition with wall-clock times.
+type Condition struct {
+	ID       string          `json:"id"`
+	Code     health.Code     `json:"code"`
+	Resource string          `json:"resource"`
+	Severity health.Severity `json:"severity"`
+	Text     string          `json:"text"`
+	Remedy   string          `json:"remedy,omitempty"`
+	Active   bool            `json:"active"`
+	Masked   bool            `json:"masked,omitempty"` // a consequence of another one
+	Value    float64         `json:"value,omitempty"`
+	Unit     string          `json:"unit,omitempty"`
+	Count    int             `json:"count"`
+	First    time.Time       `json:"first_raised"`
+	Raised   time.Time       `json:"raised"`
+	Changed  time.Time       `json:"changed"`
+	Cleared  *time.Time      `json:"cleared,omitempty"`
+}
+
+// Conditions is the list: active ones first, worst first.
+type Conditions struct {
+	Worst string      `json:"worst"`
+	List  []Condition `json:"conditions"`
+}
+
+// Event is a health.Event with wall-clock times.
+type Event struct {
+	ID        string           `json:"id"` // resumes the stream after this event
+	Time      time.Time        `json:"time"`
+	Kind      health.EventKind `json:"kind"`
+	Condition Condition        `json:"condition"`
+}
+
+// Reload is the outcome of reading the configuration again.
+type Reload struct {
+	Changed  []string `json:"changed"`            // what was changed, in words; empty if nothing
+	Warnings []string `json:"warnings,omitempty"` // about the document
+}
+
+// Preflight is the outcome of trying out a path.
+type Preflight struct {
+	Path                string `json:"path"`
+	OK                  bool   `json:"ok"`
+	Steps               []Step `json:"steps"`
+	LargestBytes        int    `json:"largest_bytes,omitempty"`          // longest message that arrived
+	TSPacketsPerMessage int    `json:"ts_packets_per_message,omitempty"` // what fits it
+}
+
+// Step is one thing that a preflight tried.
+type Step struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Text   string `json:"text"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// view gives a condition its wall-clock times.
+func view(c health.Condition, wall func(time.Duration) time.Time) Condition {
+	v := Condition{ID: c.ID(), Code: c.Code, Resource: c.Resource, Severity: c.Severity, Text: c.Text, Remedy: c.Remedy,
+		Active: c.Active, Masked: c.Masked, Value: c.Value, Unit: c.Unit, Count: c.Count,
+		First: wall(c.First), Raised: wall(c.Raised), Changed: wall(c.Changed)}
+	if !c.Active && c.Cleared > 0 {
+		at := wall(c.Cleared)
+		v.Cleared = &at
+	}
+	return v
+}
+
+// Views gives conditions their wall-clock times; it fills Status.Active.
+func Views(list []health.Condition, wall func(time.Duration) time.Time) []Condition {
+	views := make([]Condition, len(list))
+	for i := range list {
+		views[i] = view(list[i], wall)
+	}
+	return views
+}
