@@ -85,40 +85,48 @@ func (f *Framer) Datagram(at time.Duration, b []byte) error {
 
 func (f *Framer) oddDatagram(at time.Duration, b []byte) error {
 	n := len(b)
-	switch lead := n % PacketSize; {
+	lead := n % PacketSize
+	switch {
+	case lead > 0 && f.continues(b):
 	case aligned(b, lead, PacketSize):
-		if lead > 0 && f.held+lead == PacketSize && f.hold[0] == SyncByte {
-			// A stream cut into datagrams: the held part and the lead are one packet.
-			copy(f.hold[f.held:], b[:lead])
-			f.held = 0
-			f.confirm(1)
-			if err := f.write(at, f.hold[:PacketSize]); err != nil {
-				return err
-			}
-		} else {
-			f.drop(f.held + lead)
-		}
-		f.held, f.debt, f.spacing = 0, 0, PacketSize
-		f.confirm((n - lead) / PacketSize)
-		if lead > 0 && !f.locked {
-			f.drop(n - lead) // too little evidence yet that these are packets
-			return nil
-		}
-		return f.write(at, b[lead:])
+		return f.whole(at, b, lead, PacketSize)
 	case n%192 == 0 && aligned(b, 4, 192):
-		return f.wideDatagram(at, b[4:], 192)
+		return f.whole(at, b, 4, 192)
 	case n%204 == 0 && aligned(b, 0, 204):
-		return f.wideDatagram(at, b, 204)
+		return f.whole(at, b, 0, 204)
 	}
 	return f.Stream(at, b)
 }
 
-func (f *Framer) wideDatagram(at time.Duration, b []byte, spacing int) error {
+// continues reports whether b goes on where a packet was cut.
+func (f *Framer) continues(b []byte) bool {
+	next := PacketSize - f.held
+	if !f.locked || f.spacing != PacketSize || f.held == 0 || next < 0 || next >= len(b) || f.hold[0] != SyncByte {
+		return false
+	}
+	for ; next < len(b); next += PacketSize {
+		if b[next] != SyncByte {
+			return false
+		}
+	}
+	return true
+}
+
+// whole takes a datagram of whole packets that start at lead.
+func (f *Framer) whole(at time.Duration, b []byte, lead, spacing int) error {
 	f.drop(f.held)
 	f.held, f.debt, f.spacing = 0, 0, spacing
-	n := (len(b) + spacing - PacketSize) / spacing
+	n := (len(b) - lead + spacing - PacketSize) / spacing
 	f.confirm(n)
-	return f.writeWide(at, b, n)
+	if !f.locked && (lead > 0 || spacing != PacketSize) {
+		f.drop(len(b)) // too little evidence yet that these are packets
+		return nil
+	}
+	if spacing == PacketSize {
+		f.drop(lead)
+		return f.write(at, b[lead:])
+	}
+	return f.writeWide(at, b[lead:], n)
 }
 
 // aligned reports whether b holds whole packets from start to its end.
@@ -158,6 +166,7 @@ func (f *Framer) Stream(at time.Duration, b []byte) error {
 		n := copy(f.hold[old:], b)
 		used, err := f.scan(at, f.hold[:old+n])
 		if err != nil {
+			f.held = 0
 			return err
 		}
 		if used >= old {

@@ -28,13 +28,17 @@ type Restamper struct {
 }
 
 type restampPID struct {
-	pass    uint32 // the pass of the last packet
-	in, out uint8  // the last packet's counter as read and as written
-	seen    bool
-	moves   bool // the counter was seen to change within a pass
-	many    bool // more than one packet with payload in a pass
-	payload bool // a packet with payload was seen in this pass
+	pass     uint32 // the pass of the last packet
+	in, out  uint8  // the last packet's counter as read and as written
+	payloads uint8  // packets with payload in this pass, up to frozenAt
+	seen     bool
+	moves    bool // the counter was seen to change within a pass
+	frozen   bool // it never did, over more packets with payload than may repeat
 }
+
+// frozenAt is how many packets with payload and one counter cannot be repeats
+// of each other (ISO/IEC 13818-1 2.4.3.3: a packet may be sent twice).
+const frozenAt = 3
 
 // Loop begins the next pass: from here on, clocks are moved by offset ticks of
 // 27 MHz in all (not by that much more), usually pass × Timeline.Ticks().
@@ -95,20 +99,22 @@ func (r *Restamper) continuity(p Packet) {
 	case s.pass == r.pass:
 		out = s.out + cc - s.in
 		s.moves = s.moves || cc != s.in
-		s.many = s.many || payload && s.payload
-	case s.many && !s.moves:
-		// Stands still though it has payload: not a counter, left alone.
+	case s.frozen && !s.moves:
+		// Not a counter: left alone.
 	case payload:
 		out = s.out + 1
 	default:
 		out = s.out
 	}
 	if s.pass != r.pass {
-		s.payload = false
+		s.payloads = 0
+	}
+	if payload && s.payloads < frozenAt {
+		s.payloads++
+		s.frozen = s.frozen || s.payloads == frozenAt
 	}
 	out &= 0x0F
 	s.seen, s.pass, s.in, s.out = true, r.pass, cc, out
-	s.payload = s.payload || payload
 	if out != cc {
 		p.SetCC(out)
 		r.stats.CCRewrites++
