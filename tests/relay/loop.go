@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +27,7 @@ type poller struct {
 	owners   []owner // of fds, index by index
 	stale    bool    // sessions changed: build fds anew
 	in, out  batch
+	timeout  unix.Timespec // of the system call under way
 	nextIdle time.Duration
 }
 
@@ -34,6 +38,7 @@ type owner struct {
 
 // loop is the only goroutine of a group: wait, receive, decide, send what is due.
 func (g *Group) loop(ctx context.Context) error {
+	defer extraProc()()
 	l := &poller{stale: true}
 	g.mu.Lock()
 	next, timed := g.send(l, g.cfg.Now())
@@ -56,8 +61,7 @@ func (g *Group) loop(ctx context.Context) error {
 		}
 		// Rest, so that the next round finds several packets.
 		if rest := round + g.cfg.Quantum - g.cfg.Now(); rest > 0 {
-			ts := unix.NsecToTimespec(int64(rest))
-			_ = unix.Nanosleep(&ts, nil)
+			l.rest(rest)
 		}
 	}
 	return nil
@@ -77,17 +81,57 @@ func (l *poller) build(g *Group) {
 	}
 }
 
+// shortWait is slept through holding on to the scheduler's processor.
+const shortWait = 2 * time.Millisecond
+
 // wait returns when a socket is readable or the next packet is due.
+//
+// Short waits are raw system calls: the runtime is not told, so it does not
+// hand the goroutine's processor to others and back thousands of times a second
+// (which costs as much as all the rest). extraProc makes up for the processor.
 func (l *poller) wait(g *Group, next time.Duration, timed bool) error {
+	left := shortWait
+	if timed {
+		left = min(left, max(0, next-g.cfg.Now()))
+	}
+	l.timeout = unix.NsecToTimespec(int64(left))
+	n, _, e := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.fds[0])), uintptr(len(l.fds)),
+		uintptr(unsafe.Pointer(&l.timeout)), 0, 0, 0)
+	if e != 0 && e != unix.EINTR {
+		return fmt.Errorf("ppoll: %w", e)
+	}
+	if n > 0 || e != 0 || left < shortWait {
+		return nil
+	}
 	var timeout *unix.Timespec
 	if timed {
-		ts := unix.NsecToTimespec(int64(max(0, next-g.cfg.Now())))
-		timeout = &ts
+		l.timeout = unix.NsecToTimespec(int64(max(0, next-g.cfg.Now())))
+		timeout = &l.timeout
 	}
 	if _, err := unix.Ppoll(l.fds, timeout, nil); err != nil && err != unix.EINTR {
 		return fmt.Errorf("ppoll: %w", err)
 	}
 	return nil
+}
+
+// rest sleeps for at most the group's quantum.
+func (l *poller) rest(d time.Duration) {
+	l.timeout = unix.NsecToTimespec(int64(d))
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&l.timeout)), 0, 0)
+}
+
+var procs sync.Mutex
+
+// extraProc gives the runtime one processor more for as long as a loop may
+// sleep on one. It returns what takes it back.
+func extraProc() (release func()) {
+	add := func(n int) {
+		procs.Lock()
+		defer procs.Unlock()
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+	}
+	add(1)
+	return func() { add(-1) }
 }
 
 // receive reads every ready socket and lets the packets enter their pipe.

@@ -133,7 +133,7 @@ func (g *Group) Add(c Config) (*Relay, error) {
 }
 
 // Run serves the group's relays until ctx is done, then closes their sockets
-// and returns nil. It runs once.
+// and returns nil. It runs once. Meanwhile the process has one more GOMAXPROCS.
 func (g *Group) Run(ctx context.Context) error {
 	g.mu.Lock()
 	if g.running || g.closed {

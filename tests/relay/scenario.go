@@ -89,18 +89,21 @@ func decodeStrict(text []byte, into any) error {
 
 // apply returns both directions' impairments after the patch.
 func (p Patch) apply(i [2]Impairment) ([2]Impairment, error) {
-	set := func(d Direction, field string, object []byte) error {
-		if len(object) == 0 {
-			return nil
+	for _, part := range []struct {
+		field  string
+		object []byte
+		d      Direction
+	}{{"both", p.Both, Up}, {"both", p.Both, Down}, {"up", p.Up, Up}, {"down", p.Down, Down}} {
+		if len(part.object) == 0 {
+			continue
 		}
-		changed, err := i[d].Patch(object)
+		changed, err := i[part.d].Patch(part.object)
 		if err != nil {
-			return fmt.Errorf("%s: %w", field, err)
+			return i, fmt.Errorf("%s: %w", part.field, err)
 		}
-		i[d] = changed
-		return nil
+		i[part.d] = changed
 	}
-	return i, errors.Join(set(Up, "both", p.Both), set(Down, "both", p.Both), set(Up, "up", p.Up), set(Down, "down", p.Down))
+	return i, nil
 }
 
 // Configs turns the scenario into what Group.Add takes, in the order of Relays.
