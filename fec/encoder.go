@@ -35,12 +35,12 @@ type Encoder struct {
 	ssrc      []uint32
 	maxPacket int
 
-	cur    *coding     // in force
-	next   *coding     // takes effect when the next block opens
-	open   *codedBlock // accumulating, or nil
-	closed *codedBlock // emitting, or nil
-	seq    []uint16    // next sequence number of each repair stream
-	adui   []byte      // the packet being added, padded
+	cur    *coding       // in force
+	next   *coding       // takes effect when the next block opens
+	open   *codedBlock   // accumulating, or nil
+	closed *codedBlock   // emitting, or nil
+	seq    []uint16      // next sequence number of each repair stream
+	adui   []byte        // the packet being added, padded
 	spread time.Duration // of the last block's repair packets
 	opened time.Duration // when the last block opened
 	stats  EncoderStats

@@ -28,6 +28,7 @@ const (
 const (
 	packetLimit   = 1 << 14          // bound of MaxPacket, bytes
 	maxBlockLimit = 10 * time.Second // bound of MaxBlock
+	maxBlockTicks = 10 * clockRate   // the same as RTP timestamp
 )
 
 // Params says how a stream is protected.

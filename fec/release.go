@@ -1,0 +1,118 @@
+package fec
+
+import (
+	"math/bits"
+	"time"
+)
+
+// release delivers, in order, all that is due by now.
+func (d *Decoder) release(e *epoch, now time.Duration) {
+	for {
+		at, ok := e.headRelease(d.latency)
+		if !ok || at > now {
+			return
+		}
+		if s := e.win.at(e.win.head); s.buf >= 0 {
+			d.give(e, s, at)
+		} else {
+			d.lose(e, d.lostBy(e, now), at)
+		}
+	}
+}
+
+// force delivers all packets before seq without regard to their time.
+func (d *Decoder) force(e *epoch, now time.Duration, seq uint64) {
+	w := &e.win
+	for w.head < min(seq, w.next) {
+		if s := w.at(w.head); s.buf >= 0 {
+			at, _ := e.headRelease(d.latency)
+			d.stats.Forced++
+			d.give(e, s, min(at, now))
+			continue
+		}
+		e.headTS() // finds the gap's end
+		d.lose(e, min(e.gap, seq)-w.head, now)
+	}
+	if w.head < seq {
+		d.lose(e, seq-w.head, now)
+	}
+}
+
+// give delivers the head, which is at hand, and accounts it: each path that
+// counts either brought it in time, or did not, and then another path or
+// parity did.
+func (d *Decoder) give(e *epoch, s *slot, at time.Duration) {
+	parity := s.arrived == 0
+	for m := e.counts & d.active &^ s.arrived; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m)
+		if s.seq < e.paths[i].from {
+			continue
+		}
+		p := &d.paths[i].stats
+		p.LostHere++
+		if parity {
+			p.ByParity++
+		} else {
+			p.ByOtherPath++
+		}
+	}
+	d.stats.Delivered++
+	d.stats.DeliveredBytes += uint64(s.size)
+	if parity {
+		d.stats.RecoveredParity++
+	}
+	d.last = max(d.last, at)
+	d.out = Delivery{
+		Packet: e.win.packet(s), Seq: s.seq, Count: 1, Release: d.last, SSRC: e.ssrc,
+		Arrived: s.arrived, First: int(s.first), Recovered: parity, Epoch: e.anew,
+	}
+	s.how |= released
+	e.lastTS = e.headTS()
+	e.fresh, e.anew, e.clock.locked = false, false, true
+	d.deliver(&d.out)
+	e.advance(s.seq + 1)
+}
+
+// lostBy returns how many packets from the head on are missing and due, if the
+// head is.
+func (d *Decoder) lostBy(e *epoch, now time.Duration) uint64 {
+	head := e.win.head
+	n := uint64(1)
+	for head+n < e.gap && e.release(e.between(head, n+1), d.latency) <= now {
+		n++
+	}
+	return n
+}
+
+// lose delivers n lost packets from the head on, the first of which was due at
+// the instant at.
+func (d *Decoder) lose(e *epoch, n uint64, at time.Duration) {
+	w := &e.win
+	first, end := w.head, w.head+n
+	for m := e.counts & d.active; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m)
+		if from := max(first, e.paths[i].from); from < end {
+			d.paths[i].stats.LostHere += end - from
+			d.paths[i].stats.Unrecovered += end - from
+		}
+	}
+	d.stats.Lost += n
+	step := uint64(1)
+	if n > MaxLostRun {
+		step = n
+	}
+	for seq := first; seq < end; seq += step {
+		if e.gap > seq {
+			at = e.release(e.between(seq, 1), d.latency)
+			e.lastTS = e.between(seq, step)
+		}
+		d.last = max(d.last, at)
+		d.out = Delivery{Seq: seq, Count: step, Release: d.last, SSRC: e.ssrc, First: -1, Lost: true}
+		d.deliver(&d.out)
+	}
+	for seq := first; seq < min(end, w.limit); seq++ {
+		w.at(seq).how |= released | wasLost
+	}
+	e.fresh = false
+	e.advance(end)
+}
