@@ -122,7 +122,7 @@ func RejectWords(code int) string {
 }
 
 var rejectWords = map[int]string{
-	int(C.SRT_REJ_UNKNOWN):   "connection failed without a reason",
+	int(C.SRT_REJ_UNKNOWN):   "the far end took the call and hung up at once, or failed without a reason",
 	int(C.SRT_REJ_SYSTEM):    "a system call failed",
 	RejectPeer:               "the far end refused without saying why",
 	RejectResource:           "out of memory or threads",
