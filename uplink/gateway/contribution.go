@@ -1,0 +1,317 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"quartet/fec"
+	"quartet/uplink/rtp"
+	"quartet/uplink/srt"
+)
+
+// contribution merges the streams of one feed and hands it on. One goroutine
+// (run) owns everything in it; others reach it through the inbox only. On each
+// tick it drains all connections, pushes what came into the decoder, releases
+// what is due and hands the released packets to the outputs in one batch.
+type contribution struct {
+	// set at start, never changed
+	cfg   Contribution
+	now   func() time.Duration
+	tick  time.Duration
+	log   *slog.Logger
+	inbox chan func()   // unbuffered: what is taken is done
+	done  chan struct{} // closed when run has returned
+
+	// owned by run
+	dec      *fec.Decoder
+	verify   *rtp.Verifier
+	taggers  []*rtp.Tagger // one per key, in the verifier's order
+	paths    []*path
+	peers    []*peer
+	outs     []output
+	recv     *srt.Batch
+	batch    *batch
+	nulls    [][]byte
+	fwd      [][]byte // messages of one receive call that go to the peers
+	digest   rtp.Digest
+	latency  time.Duration // D in force
+	toldD    time.Duration // D as the box says, 0: not yet
+	settings *rtp.Settings // newest from any path
+	state    FeedState
+	filler   filler
+	heard    bool          // a message with a right tag has come
+	lastData time.Duration // when the last one came
+	lostAt   time.Duration // when the feed counted as lost
+	unusable uint64        // released by the decoder, but no source packets
+	gaps     every         // limits the log about lost packets
+	lostNow  uint64        // lost and not yet logged
+	epochs   uint64
+	ssrc     uint32 // of what is released
+	top      rtp.Unwrapper
+	report   reporter
+	tight    bool // D was too small at the last look
+	stopping bool
+
+	nextCheck time.Duration // of the peers' connections
+}
+
+// FeedState is whether the feed is there.
+type FeedState string
+
+// The states of a feed.
+const (
+	Waiting   FeedState = "waiting"   // nothing has been released yet
+	Streaming FeedState = "streaming" // packets are released
+	Lost      FeedState = "lost"      // nothing to release for LossAfter
+)
+
+const (
+	// maxWindow is the largest window that fec.Decoder takes, packets.
+	maxWindow = 1 << 17
+	// idleTick is the tick of a contribution that is connected but hears nothing.
+	idleTick = 20 * time.Millisecond
+	// idleAfter is the silence after which it is idle.
+	idleAfter = time.Second
+	// recvBatch is the most messages one crossing into libsrt brings.
+	recvBatch = 128
+	// drainRounds bounds how many full batches one connection may bring per
+	// tick, so that a burst on one does not hold up the others.
+	drainRounds = 4
+	// untoldLatency is D while the box has not said and nothing is configured.
+	untoldLatency = 500 * time.Millisecond
+)
+
+func newContribution(cfg Contribution, now func() time.Duration, tick time.Duration, log *slog.Logger) (*contribution, error) {
+	cfg = cfg.withDefaults()
+	c := &contribution{
+		cfg: cfg, now: now, tick: tick,
+		log:     log.With("contribution", cfg.Name),
+		inbox:   make(chan func()),
+		done:    make(chan struct{}),
+		recv:    srt.NewBatch(recvBatch),
+		batch:   newBatch(),
+		nulls:   nullMessages(batchPackets),
+		fwd:     make([][]byte, 0, recvBatch),
+		latency: cfg.Latency,
+		state:   Waiting,
+	}
+	if c.latency == 0 {
+		c.latency = untoldLatency
+	}
+	if err := c.setKeys(cfg.Keys); err != nil {
+		return nil, err
+	}
+	var err error
+	c.dec, err = fec.NewDecoder(fec.DecoderConfig{
+		Latency:    c.latency,
+		MaxPackets: windowPackets(cfg),
+		MaxPacket:  rtp.MaxSourcePacket,
+		Deliver:    c.deliver,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("contribution %q: %w", cfg.Name, err)
+	}
+	c.report.ssrc = rand.Uint32()
+	for i := range cfg.Inputs {
+		c.paths = append(c.paths, newPath(c, i))
+	}
+	for i := range cfg.Peers {
+		c.peers = append(c.peers, newPeer(c, i))
+	}
+	for _, o := range cfg.Outputs {
+		c.outs = append(c.outs, o.open(&outputEnv{log: c.log, maxBitrate: cfg.MaxBitrate}))
+	}
+	return c, nil
+}
+
+// setKeys replaces the accepted keys. It belongs to run, or to newContribution.
+func (c *contribution) setKeys(keys [][]byte) error {
+	var tk []rtp.TagKey
+	for _, k := range keys {
+		t, err := rtp.DeriveTagKey(k)
+		if err != nil {
+			return fmt.Errorf("contribution %q: %w", c.cfg.Name, err)
+		}
+		tk = append(tk, t)
+	}
+	var err error
+	if c.verify == nil {
+		c.verify, err = rtp.NewVerifier(tk...)
+	} else {
+		err = c.verify.SetKeys(tk...)
+	}
+	if err != nil {
+		return fmt.Errorf("contribution %q: %w", c.cfg.Name, err)
+	}
+	c.taggers = c.taggers[:0:0]
+	for _, k := range tk {
+		c.taggers = append(c.taggers, rtp.NewTagger(k))
+	}
+	return nil
+}
+
+// windowPackets bounds the decoder's memory: twice the latency, and half a
+// second for paths that are far behind, at the highest rate with full packets.
+func windowPackets(cfg Contribution) int {
+	d := cfg.Latency
+	if d == 0 {
+		d = 2 * time.Second
+	}
+	pps := cfg.MaxBitrate / (8 * rtp.MaxTSPackets * tsPacket)
+	n := int(float64(pps) * (2*d + 500*time.Millisecond).Seconds())
+	return min(max(1024, n), maxWindow)
+}
+
+// post runs f on the contribution's goroutine, between two ticks. It is false
+// when that goroutine is gone.
+func (c *contribution) post(f func()) bool {
+	select {
+	case c.inbox <- f:
+		return true
+	case <-c.done:
+		return false
+	}
+}
+
+// ask is post that waits until f has run, or ctx ends.
+func (c *contribution) ask(ctx context.Context, f func()) bool {
+	ran := make(chan struct{})
+	select {
+	case c.inbox <- func() { f(); close(ran) }:
+		<-ran
+		return true
+	case <-c.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// attach gives input i a new connection; false means that nobody will close
+// it but the caller.
+func (c *contribution) attach(i int, conn *srt.Conn) bool {
+	return c.post(func() { c.addLink(c.paths[i], &link{conn: conn, batch: c.recv, gone: make(chan struct{})}) })
+}
+
+// run works until ctx ends and what was in the decoder by then is released.
+func (c *contribution) run(ctx context.Context) {
+	defer close(c.done)
+	var wg sync.WaitGroup
+	outCtx, stopOuts := context.WithCancel(context.Background())
+	for _, o := range c.outs {
+		wg.Go(func() { o.run(outCtx) })
+	}
+	for _, p := range c.paths {
+		if p.caller != nil {
+			wg.Go(func() { p.caller.run(ctx) })
+		}
+	}
+	for _, p := range c.peers {
+		wg.Go(func() { p.caller.run(ctx) })
+	}
+	c.loop(ctx)
+	stopOuts()
+	// Callers may still be handing over a connection: take it and close it.
+	ended := make(chan struct{})
+	go func() { wg.Wait(); close(ended) }()
+	for {
+		select {
+		case f := <-c.inbox:
+			f()
+		case <-ended:
+			return
+		}
+	}
+}
+
+// loop is the contribution's clockwork.
+func (c *contribution) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var until time.Duration // when draining ends
+	stop := ctx.Done()
+	for {
+		select {
+		case <-stop:
+			stop = nil
+			c.stopping = true
+			until = c.now() + min(c.latency, maxDrain)
+			c.closeLinks()
+		case f := <-c.inbox:
+			f()
+		case <-timer.C:
+		}
+		now := c.now()
+		c.turn(now)
+		if c.stopping {
+			if _, more := c.dec.Next(); !more || now >= until {
+				return
+			}
+		}
+		if d := c.sleep(c.now()); d > 0 {
+			timer.Reset(d)
+		}
+	}
+}
+
+// maxDrain bounds how long a stopping contribution goes on releasing.
+const maxDrain = 1200 * time.Millisecond
+
+// sleep is the time until the next turn; 0 means until something is posted.
+// While packets flow, turns lie on multiples of the tick, so that
+// contributions share the processor's wake-ups.
+func (c *contribution) sleep(now time.Duration) time.Duration {
+	d := c.tick
+	_, waiting := c.dec.Next()
+	switch {
+	case waiting || c.heard && now-c.lastData < idleAfter || c.filling(now):
+	case c.connected() || c.state == Streaming:
+		d = idleTick
+	case c.peering():
+		d = peerCheck
+	default:
+		return 0
+	}
+	return d - now%d
+}
+
+// turn does what is to be done at now.
+func (c *contribution) turn(now time.Duration) {
+	for _, p := range c.paths {
+		for i := len(p.links) - 1; i >= 0; i-- {
+			c.drain(p, p.links[i], now)
+		}
+	}
+	c.dec.Tick(now)
+	c.flush(now)
+	c.watch(now)
+	if now >= c.report.next && c.connected() {
+		c.sendReports(now)
+	}
+	if now >= c.nextCheck {
+		c.nextCheck = now + peerCheck
+		for _, p := range c.peers {
+			p.check()
+		}
+	}
+}
+
+// drain takes what has come on a connection.
+func (c *contribution) drain(p *path, l *link, now time.Duration) {
+	for range drainRounds {
+		n, err := l.conn.Recv(l.batch)
+		if err != nil {
+			c.dropLink(p, l, err)
+			return
+		}
+		if n > 0 {
+			c.take(p, l, n, now)
+		}
+		if n < recvBatch {
+			return
+		}
+	}
+}

@@ -1,0 +1,353 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quartet/uplink/srt"
+)
+
+// Gateway is one process's worth of contributions. It keeps no state but what
+// is on the way: started anew, it joins each running stream within one block
+// and the latency.
+type Gateway struct {
+	// set at start, never changed
+	log   *slog.Logger
+	now   func() time.Duration
+	start time.Duration
+	ports *ports
+	ready atomic.Bool
+	up    chan struct{} // closed when all ports are open
+
+	changing sync.Mutex // held by Apply, and by Run while it starts and stops
+
+	mu      sync.Mutex // guards what follows; never held for long
+	cfg     Config
+	running map[string]*running
+	ctx     context.Context // of Run
+	web     *web
+	stopped bool
+}
+
+// running is a contribution at work.
+type running struct {
+	c    *contribution
+	cfg  Contribution // as configured
+	stop context.CancelFunc
+}
+
+// New checks cfg and prepares a gateway; Run starts it.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, log: cfg.Log, now: cfg.Now, running: map[string]*running{}, up: make(chan struct{})}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.now == nil {
+		began := time.Now()
+		g.now = func() time.Duration { return time.Since(began) }
+	}
+	g.start = g.now()
+	g.ports = newPorts(g.log)
+	return g, nil
+}
+
+// Up is closed when every port is open and the gateway works.
+func (g *Gateway) Up() <-chan struct{} { return g.up }
+
+// Addr is where the port configured as listen is bound; invalid before Up.
+func (g *Gateway) Addr(listen string) netip.AddrPort { return g.ports.addr(listen) }
+
+// HTTPAddr is where the HTTP server listens; empty without one.
+func (g *Gateway) HTTPAddr() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.web == nil {
+		return ""
+	}
+	return g.web.l.Addr().String()
+}
+
+// Run works until ctx ends, then releases what it still holds (maxDrain at
+// most) and returns nil. It fails at once if the HTTP address is taken, and
+// after openWithin if an SRT port is.
+func (g *Gateway) Run(ctx context.Context) error {
+	srt.Startup()
+	defer srt.Cleanup()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+
+	g.changing.Lock()
+	g.mu.Lock()
+	g.ctx = ctx
+	cfg := g.cfg
+	g.mu.Unlock()
+	if cfg.HTTP != "" {
+		w, err := newWeb(cfg.HTTP, g)
+		if err != nil {
+			g.changing.Unlock()
+			return err
+		}
+		g.mu.Lock()
+		g.web = w
+		g.mu.Unlock()
+		// The server outlives the drain, so that it can be watched.
+		webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
+		wg.Go(func() { w.run(webCtx) })
+		defer wg.Wait()
+		defer stopWeb()
+	}
+	g.warnAboutKernel(&cfg)
+	err := g.bring(ctx, cfg)
+	for since := g.now(); err != nil && g.now()-since < openWithin && ctx.Err() == nil; {
+		// The process that this one replaces may still hold a port.
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+			err = g.openPorts(ctx)
+		}
+	}
+	if err == nil {
+		g.ready.Store(true)
+		close(g.up)
+	}
+	g.changing.Unlock()
+	if err == nil {
+		<-ctx.Done()
+	}
+	g.shutDown(cancel)
+	return err
+}
+
+// shutDown closes the ports, then lets every contribution drain.
+func (g *Gateway) shutDown(cancel context.CancelFunc) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.ready.Store(false)
+	g.log.Info("stopping: releasing what is held", "at_most", maxDrain)
+	g.mu.Lock()
+	g.stopped = true
+	all := make([]*running, 0, len(g.running))
+	for _, r := range g.running {
+		all = append(all, r)
+	}
+	g.mu.Unlock()
+	cancel()
+	g.ports.close()
+	for _, r := range all {
+		r.stop()
+		<-r.c.done
+	}
+}
+
+// Apply changes a running gateway to cfg and touches only what differs: new
+// keys and passphrases go into force without a break (a connection keeps the
+// passphrase it was made with), contributions are added and removed, and one
+// that differs in anything else is restarted alone. The HTTP address, the tick
+// and the settings of a port that is open stay as they were at the start.
+func (g *Gateway) Apply(cfg Config) error {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.mu.Lock()
+	ctx, stopped := g.ctx, g.stopped
+	g.mu.Unlock()
+	if ctx == nil || stopped {
+		return errors.New("gateway: not running")
+	}
+	return g.bring(ctx, cfg)
+}
+
+// bring makes what runs equal to cfg. It needs g.changing.
+func (g *Gateway) bring(ctx context.Context, cfg Config) error {
+	g.mu.Lock()
+	old := g.running
+	tick := g.cfg.Tick
+	if len(old) == 0 {
+		tick = cfg.Tick
+	}
+	g.mu.Unlock()
+	if tick <= 0 {
+		tick = DefaultTick
+	}
+	next := map[string]*running{}
+	var errs []error
+	for _, k := range cfg.Contributions {
+		r := old[k.Name]
+		switch {
+		case r != nil && reflect.DeepEqual(withoutSecrets(r.cfg), withoutSecrets(k)):
+			if !reflect.DeepEqual(r.cfg, k) {
+				errs = append(errs, r.change(k))
+				g.log.Info("keys changed", "contribution", k.Name)
+			}
+			next[k.Name] = r
+			continue
+		case r != nil:
+			g.log.Info("contribution restarts with its new configuration", "contribution", k.Name)
+			r.stop()
+			<-r.c.done
+		}
+		c, err := newContribution(k, g.now, tick, g.log)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		runCtx, stop := context.WithCancel(ctx)
+		next[k.Name] = &running{c: c, cfg: k, stop: stop}
+		go c.run(runCtx) // joined through c.done
+	}
+	for name, r := range old {
+		if next[name] == nil {
+			r.stop()
+			<-r.c.done
+		}
+	}
+	g.mu.Lock()
+	g.running, g.cfg = next, cfg
+	g.mu.Unlock()
+	return errors.Join(append(errs, g.openPorts(ctx))...)
+}
+
+// withoutSecrets is a contribution without what can change while it runs.
+func withoutSecrets(k Contribution) Contribution {
+	k.Keys = nil
+	k.Inputs = slices.Clone(k.Inputs)
+	for i := range k.Inputs {
+		k.Inputs[i].SRT.Passphrase = ""
+	}
+	k.Peers = slices.Clone(k.Peers)
+	for i := range k.Peers {
+		k.Peers[i].SRT.Passphrase = ""
+	}
+	return k
+}
+
+// change puts new keys and passphrases into force.
+func (r *running) change(k Contribution) error {
+	var err error
+	r.c.ask(context.Background(), func() { err = r.c.setKeys(k.Keys) })
+	for i, p := range r.c.paths {
+		if p.caller != nil {
+			p.caller.setPassphrase(k.Inputs[i].SRT.Passphrase)
+		}
+	}
+	for i, p := range r.c.peers {
+		p.caller.setPassphrase(k.Peers[i].SRT.Passphrase)
+	}
+	r.cfg = k
+	return err
+}
+
+// openPorts sets the routes of what runs and opens what is not open yet.
+func (g *Gateway) openPorts(ctx context.Context) error {
+	g.mu.Lock()
+	routes := map[route]*target{}
+	opts := map[string]srt.Options{}
+	for _, l := range g.cfg.Listeners {
+		opts[l.Address] = l.SRT
+	}
+	for _, r := range g.running {
+		for i := range r.cfg.Inputs {
+			in := &r.cfg.Inputs[i]
+			if in.Listen == "" {
+				continue
+			}
+			routes[route{in.Listen, in.SRT.StreamID}] = &target{to: r.c, input: i, answer: answerFor(&r.cfg, in)}
+		}
+	}
+	g.mu.Unlock()
+	return g.ports.set(ctx, routes, opts)
+}
+
+// answerFor is what a caller with an input's stream id gets: the input's
+// passphrase and latency, and buffers that hold the feed, parity and
+// retransmissions for the longest latency that makes sense: all of D.
+func answerFor(k *Contribution, in *Input) srt.Answer {
+	o := srt.Options{Latency: max(in.SRT.Latency, k.Latency)}
+	if k.Latency == 0 {
+		o.Latency = max(in.SRT.Latency, 2*time.Second)
+	}
+	o = o.Sized(2*k.withDefaults().MaxBitrate, assumedRTT)
+	return srt.Answer{
+		OK: true, Passphrase: in.SRT.Passphrase, KeyLength: in.SRT.KeyLength,
+		Latency: in.SRT.Latency, FC: o.FC, RcvBuf: o.RcvBuf, SndBuf: smallBuffer,
+	}
+}
+
+const (
+	// assumedRTT is the round trip that buffers are sized for.
+	assumedRTT = 200 * time.Millisecond
+	// smallBuffer is libsrt's send buffer on connections that carry reports
+	// only, bytes.
+	smallBuffer = 256 * 1500
+)
+
+// warnAboutKernel says when the kernel's limits cannot hold what the ports
+// receive.
+func (g *Gateway) warnAboutKernel(cfg *Config) {
+	sum := map[string]int64{}
+	for i := range cfg.Contributions {
+		k := cfg.Contributions[i].withDefaults()
+		for _, in := range k.Inputs {
+			sum[in.Listen] += k.MaxBitrate
+		}
+	}
+	delete(sum, "")
+	rmem, wmem := srt.KernelLimits()
+	for listen, bps := range sum {
+		if err := srt.CheckKernel(bps, rmem, wmem); err != nil {
+			g.log.Warn("the kernel may drop packets of a port", "address", listen, "err", fmt.Sprint(err))
+		}
+	}
+}
+
+// all returns the contributions at work, by name.
+func (g *Gateway) all() []*running {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]*running, 0, len(g.running))
+	for _, r := range g.running {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b *running) int {
+		if a.c.cfg.Name < b.c.cfg.Name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// hung names the contributions whose goroutine does not answer within a
+// second.
+func (g *Gateway) hung(ctx context.Context) []string {
+	ctx, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	all := g.all()
+	ok := make([]bool, len(all))
+	var wg sync.WaitGroup
+	for i, r := range all {
+		wg.Go(func() { ok[i] = r.c.ask(ctx, func() {}) })
+	}
+	wg.Wait()
+	var names []string
+	for i, r := range all {
+		if !ok[i] {
+			names = append(names, r.c.cfg.Name)
+		}
+	}
+	return names
+}

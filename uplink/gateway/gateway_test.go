@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"quartet/uplink/srt"
+)
+
+const pass = "correct horse battery"
+
+// Two paths, each losing every fifth packet (at different places), merge into
+// what was sent: on both RTP destinations byte for byte, as plain TS, and in a
+// file.
+func TestMerge(t *testing.T) {
+	rtp1, rtp2, udp := newReceiver(t), newReceiver(t), newReceiver(t)
+	file := filepath.Join(t.TempDir(), "out.ts")
+	key := newKey(t)
+	g, stop := startGateway(t, Config{
+		Listeners: oneListener(20 * time.Millisecond),
+		Contributions: []Contribution{{
+			Name: "a", Keys: [][]byte{key}, Latency: 300 * time.Millisecond,
+			Inputs: []Input{listening("one", pass), listening("two", "")},
+			Outputs: []OutputConfig{
+				&RTPOutput{Name: "rtp", Destinations: []Destination{{Address: rtp1.addr()}, {Address: rtp2.addr()}}},
+				&UDPOutput{Name: "udp", Destination: Destination{Address: udp.addr()}},
+				&FileOutput{Name: "file", Path: file},
+			},
+		}},
+	})
+	one := calling(g, loopback, "one", pass, 40*time.Millisecond)
+	two := calling(g, loopback, "two", "", 60*time.Millisecond)
+	two.stagger = 15 * time.Millisecond
+	one.drop = func(n int, repair bool) bool { return !repair && n%5 == 1 }
+	two.drop = func(n int, repair bool) bool { return !repair && n%5 == 3 }
+	box := startBox(t, boxConfig{key: key}, one, two)
+
+	eventually(t, 20*time.Second, "1500 packets come out", func() bool { return rtp1.count() >= 1500 })
+	eventually(t, 5*time.Second, "a report tells of the digest", func() bool {
+		ok := false
+		box.with(func() { ok = one.report != nil && one.report.Merged != nil && len(one.report.Merged.Windows) > 0 })
+		return ok
+	})
+	st := g.Status(context.Background()).Contributions[0]
+	box.close()
+	sent := box.packets()
+	eventually(t, 5*time.Second, "the rest comes out", func() bool { return rtp1.count() >= len(sent)-1 && udp.count() >= len(sent)-1 })
+	stop()
+
+	sameRun(t, rtp1.packets(), sent)
+	sameRun(t, rtp2.packets(), sent)
+	got := bytes.Join(udp.packets(), nil)
+	if !bytes.Contains(box.ts, got) {
+		t.Error("the plain transport stream differs from what was sent")
+	}
+	if b, err := os.ReadFile(file); err != nil || !bytes.Contains(box.ts, b) || len(b) != len(got) {
+		t.Errorf("the file differs: %d bytes, want %d: %v", len(b), len(got), err)
+	}
+	if st.State != Streaming || st.Merged.Lost != 0 || st.LatencyNote != "" {
+		t.Errorf("%+v", st)
+	}
+	if st.RateBPS < 4_500_000 || st.RateBPS > 5_500_000 {
+		t.Errorf("rate %d", st.RateBPS)
+	}
+	for i, in := range st.Inputs {
+		if in.State != "receiving" || in.PathIndex != i || in.Path.ByOtherPath+in.Path.ByParity < 100 || in.BadTag != 0 {
+			t.Errorf("input %d: %+v", i, in)
+		}
+	}
+	if want := 75.0; st.Inputs[1].OffsetMS != want {
+		t.Errorf("offset of the staggered path %v ms, want %v", st.Inputs[1].OffsetMS, want)
+	}
+	r := one.report
+	if r.Path == nil || r.Path.Received < 1000 || r.Path.LostHere < 200 || r.Merged.Lost != 0 || r.Merged.Paths != 3 {
+		t.Errorf("report %+v %+v", r.Path, r.Merged)
+	}
+	for _, w := range r.Merged.Windows {
+		if v := box.digest.Windows().Compare(w); v.String() != "equal" {
+			t.Errorf("digest window %+v: %v", w, v)
+		}
+	}
+	if len(r.Blocks) != 1 || r.Blocks[0].SSRC != box.ssrc {
+		t.Errorf("reception report %+v", r.Blocks)
+	}
+}
+
+// A caller with a wrong passphrase or an unknown stream id is refused, in
+// words.
+func TestRefusals(t *testing.T) {
+	g, _ := startGateway(t, Config{
+		Listeners: oneListener(0),
+		Contributions: []Contribution{{
+			Name: "a", Keys: [][]byte{newKey(t)}, Inputs: []Input{listening("one", pass)},
+		}},
+	})
+	for _, c := range []struct {
+		id, pass string
+		code     int
+	}{
+		{"one", "wrong passphrase", srt.RejectBadSecret},
+		{"one", "", srt.RejectUnsecure},
+		{"other", pass, srt.RejectNotFound},
+	} {
+		_, err := srt.Dial(context.Background(), g.Addr(loopback).String(), srt.Options{StreamID: c.id, Passphrase: c.pass})
+		var r *srt.RejectError
+		if !asError(err, &r) || r.Code != c.code {
+			t.Errorf("%s/%q: %v, want code %d", c.id, c.pass, err, c.code)
+		}
+	}
+	if st := g.Status(context.Background()); st.Ports[0].Refused == 0 || st.Contributions[0].State != Waiting {
+		t.Errorf("%+v", st)
+	}
+}

@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"quartet/uplink/srt"
+)
+
+func TestMain(m *testing.M) {
+	srt.Startup()
+	code := m.Run()
+	srt.Cleanup()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			_, _ = os.Stderr.WriteString(err.Error())
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func testEnv() *outputEnv {
+	return &outputEnv{log: slog.New(slog.DiscardHandler), maxBitrate: 20_000_000}
+}
+
+// runOutput runs an output until stop is called, or the test ends.
+func runOutput(t testing.TB, o output) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); o.run(ctx) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }

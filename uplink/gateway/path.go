@@ -1,0 +1,315 @@
+package gateway
+
+import (
+	"net/netip"
+	"time"
+
+	"quartet/uplink/rtp"
+	"quartet/uplink/srt"
+)
+
+// path is one input within its contribution: the connections that bring its
+// stream, and what is known about it. It is owned by the contribution's
+// goroutine.
+type path struct {
+	// set at start, never changed
+	c      *contribution
+	in     Input
+	index  int     // in the decoder
+	caller *caller // nil when the far end calls
+
+	links []*link // newest last; more than one while one replaces another
+
+	received  rtp.Reception // first-hand only
+	digest    rtp.Digest    // first-hand only
+	told      toldOffsets
+	settings  *rtp.Settings // newest
+	settled   time.Duration // when settings came
+	probe     rtp.ProbeAnswer
+	on        bool // as the decoder was told
+	offset    time.Duration
+	messages  uint64
+	bytes     uint64
+	badTag    uint64
+	malformed uint64 // right tag, but nothing we know
+	connects  uint64
+	tagLog    every
+	heard     bool          // a message with a right tag has come
+	lastGood  time.Duration // when the last one came
+}
+
+// link is one SRT connection of a path.
+type link struct {
+	conn  conn
+	batch *srt.Batch
+	gone  chan struct{} // closed when the connection is
+	good  bool          // has brought a message with a right tag
+	since time.Duration
+}
+
+// conn is what the contribution needs of an SRT connection; tests put a fake
+// in its place.
+type conn interface {
+	Recv(*srt.Batch) (int, error)
+	Send([][]byte) (int, error)
+	Stats() (srt.Stats, error)
+	Latency() time.Duration
+	RemoteAddr() netip.AddrPort
+	Encrypted() bool
+	Close() error
+}
+
+// maxLinks bounds the connections of one path: one that carries, one that
+// takes over, one that dies.
+const maxLinks = 3
+
+// maxTold is how long a told offset counts without being told again.
+const maxTold = 10 * time.Second
+
+// toldOffsets holds SRT latency plus stagger as told in QRTS. A first-hand
+// connection tells one; a peer forwards those of all paths it has first-hand.
+type toldOffsets [8]struct {
+	path   uint8
+	offset time.Duration
+	at     time.Duration
+	valid  bool
+}
+
+// put notes what path's sender told at now, in the place of what it told
+// before or of the oldest.
+func (t *toldOffsets) put(path uint8, offset, now time.Duration) {
+	oldest := 0
+	for i := range t {
+		if !t[i].valid || t[i].path == path {
+			oldest = i
+			break
+		}
+		if t[i].at < t[oldest].at {
+			oldest = i
+		}
+	}
+	t[oldest].path, t[oldest].offset, t[oldest].at, t[oldest].valid = path, offset, now, true
+}
+
+// smallest is the smallest offset told within maxTold; false if none was.
+func (t *toldOffsets) smallest(now time.Duration) (time.Duration, bool) {
+	d, ok := time.Duration(0), false
+	for i := range t {
+		if t[i].valid && now-t[i].at <= maxTold && (!ok || t[i].offset < d) {
+			d, ok = t[i].offset, true
+		}
+	}
+	return d, ok
+}
+
+// paths is the set of the box's path indices that were told within maxTold.
+func (t *toldOffsets) paths(now time.Duration) (set uint64) {
+	for i := range t {
+		if t[i].valid && now-t[i].at <= maxTold {
+			set |= 1 << (t[i].path & 63)
+		}
+	}
+	return set
+}
+
+func newPath(c *contribution, i int) *path {
+	p := &path{c: c, in: c.cfg.Inputs[i], index: i}
+	if p.in.Call != "" {
+		opts := p.in.SRT.Sized(c.cfg.MaxBitrate*2, assumedRTT)
+		p.caller = &caller{
+			what: "input", name: p.in.Name, addr: p.in.Call, log: c.log,
+			give: func(conn *srt.Conn) <-chan struct{} {
+				l := &link{conn: conn, batch: c.recv, gone: make(chan struct{})}
+				if !c.post(func() { c.addLink(p, l) }) {
+					_ = conn.Close()
+					close(l.gone)
+				}
+				return l.gone
+			},
+		}
+		p.caller.opts.Store(&opts)
+	}
+	return p
+}
+
+// addLink takes a new connection in. The others of the path are drained until
+// they end: the far end closes the old one when the new one stands.
+func (c *contribution) addLink(p *path, l *link) {
+	if c.stopping {
+		l.close()
+		return
+	}
+	l.since = c.now()
+	if len(p.links) >= maxLinks {
+		c.dropLink(p, p.links[0], errReplaced)
+	}
+	p.links = append(p.links, l)
+	p.connects++
+	c.log.Info("input connected", "input", p.in.Name, "from", l.conn.RemoteAddr(),
+		"srt_latency", l.conn.Latency(), "encrypted", l.conn.Encrypted(), "connections", len(p.links))
+	c.setOffset(p)
+}
+
+func (c *contribution) dropLink(p *path, l *link, why error) {
+	for i := range p.links {
+		if p.links[i] == l {
+			p.links = append(p.links[:i], p.links[i+1:]...)
+			break
+		}
+	}
+	c.log.Info("input disconnected", "input", p.in.Name, "from", l.conn.RemoteAddr(), "why", words(why), "connections", len(p.links))
+	l.close()
+	c.setOffset(p)
+}
+
+func (l *link) close() {
+	_ = l.conn.Close()
+	close(l.gone)
+}
+
+// closeLinks ends all connections: their far ends know at once that this
+// gateway goes.
+func (c *contribution) closeLinks() {
+	for _, p := range c.paths {
+		for len(p.links) > 0 {
+			c.dropLink(p, p.links[0], errStopping)
+		}
+	}
+}
+
+func (c *contribution) connected() bool {
+	for _, p := range c.paths {
+		if len(p.links) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// setOffset tells the decoder how much of a path's delay is wanted: the SRT
+// latency of the connection plus the stagger that the box adds. Behind a peer
+// it is the peer link's latency plus what the box told for the path that the
+// peer has first-hand: the smallest, when it has several. The decoder's
+// release clock takes delivery minus timestamp minus offset, smallest first:
+// an offset too small costs nothing while another path is right, one too large
+// would release early and lose packets. So what is not known counts as zero.
+func (c *contribution) setOffset(p *path) {
+	if len(p.links) == 0 {
+		if p.on {
+			p.on = false
+			c.dec.SetPath(p.index, p.offset, false)
+		}
+		return
+	}
+	latency := p.links[0].conn.Latency()
+	for _, l := range p.links[1:] {
+		latency = min(latency, l.conn.Latency())
+	}
+	offset := latency
+	switch {
+	case p.in.Offset >= 0:
+		offset = p.in.Offset
+	case p.in.FromPeer:
+		d, _ := p.told.smallest(c.now())
+		offset += d
+	case p.settings != nil:
+		offset += p.settings.Stagger
+	}
+	if !p.on || offset != p.offset {
+		p.on, p.offset = true, offset
+		c.dec.SetPath(p.index, offset, true)
+	}
+}
+
+// take handles the n messages that a connection brought at now.
+func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
+	forward := len(c.peers) > 0 && !p.in.FromPeer
+	for i := range n {
+		msg := l.batch.Msg(i)
+		p.messages++
+		p.bytes += uint64(len(msg))
+		pkt, ok := c.verify.Check(msg)
+		if !ok {
+			p.badTag++
+			if yes, held := p.tagLog.ok(10 * time.Second); yes {
+				c.log.Warn("message with a wrong tag: counted as lost; is the contribution key the box's?",
+					"input", p.in.Name, "from", l.conn.RemoteAddr(), "suppressed", held)
+			}
+			continue
+		}
+		l.good = true
+		c.heard, c.lastData = true, now
+		p.heard, p.lastGood = true, now
+		if rtp.IsRTCP(pkt) {
+			forward := c.control(p, l, pkt, now)
+			if forward && len(c.peers) > 0 && !p.in.FromPeer {
+				c.fwd = append(c.fwd, msg)
+			}
+			continue
+		}
+		// The instant of delivery is the sender's timestamp plus the SRT
+		// latency, however late this tick is.
+		at := now - l.batch.Late(i)
+		if !p.in.FromPeer && len(pkt) >= rtp.HeaderSize && pkt[1]&0x7F == rtp.PayloadTypeTS {
+			if h, _, err := rtp.ParseSource(pkt); err == nil {
+				p.received.Add(h, at)
+				p.digest.AddSum(h, rtp.Sum(pkt))
+			} else {
+				p.malformed++
+				continue
+			}
+		}
+		c.dec.Push(p.index, at, pkt)
+		if forward {
+			c.fwd = append(c.fwd, msg)
+		}
+	}
+	if len(c.fwd) > 0 {
+		for _, q := range c.peers {
+			q.send(c.fwd)
+		}
+		clear(c.fwd)
+		c.fwd = c.fwd[:0]
+	}
+}
+
+// control handles an RTCP compound and tells whether peers want it too: they
+// do when it says how the box sends.
+func (c *contribution) control(p *path, l *link, pkt []byte, now time.Duration) (forward bool) {
+	r, err := rtp.ParseReport(pkt)
+	if err != nil {
+		p.malformed++
+		return false
+	}
+	if r.Sender != nil && !p.in.FromPeer {
+		p.received.SenderReport(*r.Sender, now)
+	}
+	if s := r.Settings; s != nil {
+		p.settings, p.settled = s, now
+		c.settings = s
+		p.told.put(s.Path, s.SRTLatency+s.Stagger, now)
+		c.setOffset(p)
+		if s.TotalLatency > 0 && s.TotalLatency != c.toldD {
+			c.toldD = s.TotalLatency
+			c.setLatency()
+		}
+	}
+	if r.Probe != nil && !p.in.FromPeer {
+		c.answer(p, l, r.Probe)
+	}
+	return r.Settings != nil
+}
+
+// setLatency puts D in force: the configured one, else the box's.
+func (c *contribution) setLatency() {
+	d := c.cfg.Latency
+	if d == 0 {
+		d = c.toldD
+	}
+	if d == 0 || d == c.latency {
+		return
+	}
+	c.log.Info("latency set", "latency", d, "by", map[bool]string{true: "configuration", false: "box"}[c.cfg.Latency != 0])
+	c.latency = d
+	c.dec.SetLatency(d)
+}
