@@ -37,6 +37,7 @@ type fakeBox struct {
 	ts     []byte   // their payload
 	digest rtp.Digest
 	ssrc   uint32
+	paused bool
 	stop   context.CancelFunc
 	done   chan struct{}
 }
@@ -146,6 +147,10 @@ func (b *fakeBox) close() {
 	}
 }
 
+// pause ends the stream, but keeps the connections until what was sent is
+// through.
+func (b *fakeBox) pause() { b.with(func() { b.paused = true }) }
+
 // with runs f while nothing is being sent.
 func (b *fakeBox) with(f func()) {
 	b.mu.Lock()
@@ -218,12 +223,15 @@ func (b *fakeBox) run(ctx context.Context) {
 			report = now + 200*time.Millisecond
 			b.tell(now)
 		}
-		for start+stream.At(stream.Count()) <= now {
+		for !b.paused && start+stream.At(stream.Count()) <= now {
 			at := start + stream.At(stream.Count())
 			buf = stream.Next(buf[:0], 1)
 			if err := pk.WriteTS(at, buf); err != nil {
 				b.t.Error(err)
 			}
+		}
+		if b.paused {
+			pk.Flush(now)
 		}
 		enc.Tick(now)
 		for _, p := range b.paths {
@@ -356,6 +364,15 @@ func (r *receiver) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.got)
+}
+
+func (r *receiver) last() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.got) == 0 {
+		return nil
+	}
+	return r.got[len(r.got)-1]
 }
 
 // eventually waits until ok is true.

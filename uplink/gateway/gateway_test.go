@@ -46,10 +46,16 @@ func TestMerge(t *testing.T) {
 		return ok
 	})
 	st := g.Status(context.Background()).Contributions[0]
+	box.pause()
+	var last []byte
+	eventually(t, 5*time.Second, "the rest comes out", func() bool {
+		sent := box.packets()
+		last = sent[len(sent)-1]
+		return bytes.Equal(rtp1.last(), last) && bytes.Equal(rtp2.last(), last) && bytes.Equal(udp.last(), last[12:])
+	})
+	stop()
 	box.close()
 	sent := box.packets()
-	eventually(t, 5*time.Second, "the rest comes out", func() bool { return rtp1.count() >= len(sent)-1 && udp.count() >= len(sent)-1 })
-	stop()
 
 	sameRun(t, rtp1.packets(), sent)
 	sameRun(t, rtp2.packets(), sent)
