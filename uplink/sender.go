@@ -113,14 +113,14 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		if cfg.Plan.Streams != streams {
 			return nil, fmt.Errorf("uplink: the plan is for %d streams and there are %d rtp-fec paths", cfg.Plan.Streams, streams)
 		}
-		if s.encoder, err = s.newEncoder(streams, cfg.PacketsPerMessage); err != nil {
+		if s.encoder, err = s.newEncoder(streams); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-func (s *Sender) newEncoder(streams, perMessage int) (*fec.Encoder, error) {
+func (s *Sender) newEncoder(streams int) (*fec.Encoder, error) {
 	ssrc, seq := make([]uint32, streams), make([]uint16, streams)
 	for i := range streams {
 		var r [6]byte
@@ -129,7 +129,7 @@ func (s *Sender) newEncoder(streams, perMessage int) (*fec.Encoder, error) {
 	}
 	return fec.NewEncoder(fec.EncoderConfig{
 		Params: s.plan.Params(), RepairPT: fec.RepairPT, SSRC: ssrc, Seq: seq,
-		MaxPacket: rtp.HeaderSize + mpegts.PacketSize*perMessage, Emit: s.repair,
+		MaxPacket: rtp.MaxSourcePacket, Emit: s.repair,
 	})
 }
 
@@ -272,12 +272,13 @@ func (s *Sender) repair(stream int, at time.Duration, pkt []byte) {
 }
 
 // SetPlan changes K, rows and timers at the next block boundary, with no
-// reconnect. The number of streams and the SRT latency stay as they are.
+// reconnect. The number of streams stays as it is; a changed SRT latency takes
+// effect as each path is given a dialer with it (Path.Replace).
 func (s *Sender) SetPlan(p Plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.Streams != s.plan.Streams || p.SRTLatency != s.plan.SRTLatency {
-		return fmt.Errorf("uplink: streams and SRT latency cannot change while running (%d → %d, %v → %v)", s.plan.Streams, p.Streams, s.plan.SRTLatency, p.SRTLatency)
+	if p.Streams != s.plan.Streams {
+		return fmt.Errorf("uplink: the number of streams cannot change while running (%d → %d)", s.plan.Streams, p.Streams)
 	}
 	if s.encoder != nil {
 		if err := s.encoder.SetParams(p.Params()); err != nil {
@@ -285,6 +286,19 @@ func (s *Sender) SetPlan(p Plan) error {
 		}
 	}
 	s.plan = p
+	return nil
+}
+
+// SetPacketsPerMessage changes how many TS packets a message carries, from the
+// next message on: fewer for a path with a small MTU. It holds for all paths,
+// because they carry the same packets.
+func (s *Sender) SetPacketsPerMessage(n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.packetizer.SetPacketsPerMessage(n); err != nil {
+		return err
+	}
+	s.perMessage = n
 	return nil
 }
 

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"quartet/capture"
+	"quartet/device/config"
+	"quartet/device/health"
+	"quartet/uplink"
+)
+
+const (
+	watchEvery = 200 * time.Millisecond
+	// Reports come every 200 ms: after three in a row are missing, nothing may
+	// be arriving. With the condition's own hold an alarm comes within 2 s.
+	reportMissing = 600 * time.Millisecond
+	// lossWindow is what loss is averaged over.
+	lossWindow = time.Second
+)
+
+// watcher turns the parts' counters into conditions. It only reads.
+type watcher struct {
+	box *box
+
+	health *health.Monitor
+
+	mu    sync.Mutex // guards paths
+	paths map[string]*pathWatch
+}
+
+// pathWatch is what the watcher remembers of a path.
+type pathWatch struct {
+	at                     time.Duration
+	last                   uplink.PathStats
+	lossPercent            float64
+	overload               bool
+	lossy, differs, badTag bool
+	mtu                    bool
+	maxRTT                 float64
+	rates                  pathRates
+}
+
+func newWatcher(b *box, m *health.Monitor) *watcher {
+	return &watcher{box: b, health: m, paths: map[string]*pathWatch{}}
+}
+
+func (w *watcher) run(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			w.look(w.box.opts.now())
+		}
+	}
+}
+
+func (w *watcher) note(text string) {
+	w.health.Note(w.box.opts.now(), "", health.ResourceBox, text)
+}
+
+func (w *watcher) set(code health.Code, resource string, bad bool, detail string) {
+	w.health.Set(w.box.opts.now(), code, resource, bad, detail)
+}
+
+// rates gives what a path did of late.
+func (w *watcher) rates(path string) (r pathRates) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.paths[path]; p != nil {
+		r = p.rates
+		r.lossHere = p.lossPercent
+	}
+	return r
+}
+
+// pathRates are averages over the last window.
+type pathRates struct {
+	bps      int64
+	sendLoss float64 // %, packets the far end asked for again
+	lossHere float64 // %, packets that did not arrive on this path in time
+}
+
+// inputEvent takes events from the input's guard.
+func (w *watcher) inputEvent(e capture.Event) {
+	text := string(e.Kind)
+	switch e.Kind {
+	case capture.SourceFailed:
+		text = fmt.Sprintf("input failed: %v", e.Err)
+	case capture.InputReturned:
+		text = fmt.Sprintf("input returned after %v", e.Outage.Round(time.Millisecond))
+	case capture.InputLost:
+		text = "input lost"
+	case capture.InputSilenced:
+		text = "input lost for long: silent now, as on_input_loss says"
+	}
+	w.box.opts.log.Info(text, "rate_bps", e.Rate)
+	w.health.Note(e.At, health.InputLost, health.ResourceInput, text)
+}
+
+func (w *watcher) look(now time.Duration) {
+	doc := w.box.document()
+	in := w.box.input.Stats()
+	paths := w.box.sender.Paths()
+	stats := make([]uplink.PathStats, len(paths))
+	for i, p := range paths {
+		stats[i] = p.Stats()
+	}
+	plan := w.box.plan()
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.health
+	h.Set(now, health.InputLost, health.ResourceInput, !in.Present, in.SourceFailure)
+	limit := doc.Output.MaxBitrateKbps.BitsPerSecond()
+	h.Set(now, health.InputOverrate, health.ResourceInput, in.RateBPS > limit*102/100,
+		fmt.Sprintf("%.1f Mbit/s, planned for %.1f", float64(in.RateBPS)/1e6, float64(limit)/1e6))
+	w.lookAtInterfaces(now, doc)
+
+	type leg struct{ paths, working int }
+	legs := map[int]*leg{}
+	for i, st := range stats {
+		p := w.paths[st.Name]
+		if p == nil {
+			p = &pathWatch{last: st, at: now}
+			w.paths[st.Name] = p
+		}
+		if now-p.at >= lossWindow {
+			p.measure(now, st)
+		}
+		working := w.lookAtPath(now, st, p, plan, doc.Paths[i], doc.Output.RTTMS)
+		l := legs[st.Leg]
+		if l == nil {
+			l = &leg{}
+			legs[st.Leg] = l
+		}
+		l.paths++
+		if working {
+			l.working++
+		}
+	}
+	for n, l := range legs {
+		h.Set(now, health.LegDown, health.Leg(n), l.working == 0, "")
+		h.Set(now, health.LegUnprotected, health.Leg(n), l.working == 1 && l.paths > 1, "")
+	}
+	h.Tick(now)
+}
+
+// lookAtPath sets a path's conditions and tells whether it delivers.
+func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatch, plan uplink.Plan, doc config.Path, rtt config.Milliseconds) bool {
+	h, res := w.health, health.Path(st.Name)
+	down := st.State != uplink.StateUp
+	h.Set(now, health.PathDown, res, down, st.Reason)
+
+	silent := false
+	detail := ""
+	upFor := now - time.Duration(st.UpSince*float64(time.Second))
+	switch {
+	case down || upFor < reportMissing:
+	case doc.Profile == config.ProfileRTPFEC && st.Arrival == nil:
+		silent, detail = true, "no report since it connected"
+	case doc.Profile == config.ProfileRTPFEC && st.Arrival.Age > reportMissing.Seconds()*1000:
+		silent, detail = true, fmt.Sprintf("last report %.1f s ago", st.Arrival.Age/1000)
+	case st.Link != nil && st.Link.SRT != nil && float64(st.Link.SRT.MSSndBuf) > 2*reportMissing.Seconds()*1000:
+		silent, detail = true, "nothing is acknowledged"
+	}
+	h.Set(now, health.PathUnreported, res, silent, detail)
+	h.Set(now, health.PathOverload, res, p.overload, "")
+	h.Measure(now, health.PathLoss, res, p.lossPercent, fmt.Sprintf("%.1f %%", p.lossPercent))
+	h.Set(now, health.PathMTU, res, p.mtu, "reports pass, full packets do not")
+	h.Set(now, health.PathKey, res, p.badTag, "")
+	h.Set(now, health.GatewayLossy, res, p.lossy, "")
+	h.Set(now, health.DigestMismatch, res, p.differs, "")
+	rttPlanned := float64(rtt)
+	h.Set(now, health.PathRTT, res, rttPlanned > 0 && p.maxRTT > 1.5*rttPlanned+5 && plan.SRTLatency > 0,
+		fmt.Sprintf("%.0f ms, planned for %.0f ms", p.maxRTT, rttPlanned))
+	return !down && !silent && !p.mtu
+}
+
+// measure compares with a window ago.
+func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
+	before, span := p.last, now-p.at
+	p.at, p.last = now, st
+	p.rates.bps = int64(float64(st.SentBytes-before.SentBytes) * 8 / span.Seconds())
+	p.rates.sendLoss = 0
+	dropped := st.Dropped + st.Stale - before.Dropped - before.Stale
+	sent := st.Sent - before.Sent
+	p.overload = false
+	p.lossy, p.differs, p.badTag, p.mtu = false, false, false, false
+	if l, b := st.Link, before.Link; l != nil && l.SRT != nil && b != nil && b.SRT != nil && l.SRT.MSTimestamp > b.SRT.MSTimestamp {
+		p.maxRTT = l.SRT.MSRTT
+		if n := l.SRT.PktSentUniqueTotal - b.SRT.PktSentUniqueTotal; n > 0 {
+			p.rates.sendLoss = 100 * float64(l.SRT.PktSndLossTotal-b.SRT.PktSndLossTotal) / float64(n)
+		}
+		dropped += uint64(max(0, l.SRT.PktSndDropTotal-b.SRT.PktSndDropTotal))
+	}
+	p.overload = dropped > 0 && dropped*200 > sent
+	a, b := st.Arrival, before.Arrival
+	if a == nil || b == nil || a.Received < b.Received || a.Merged.Delivered < b.Merged.Delivered {
+		return
+	}
+	received, lost := a.Received-b.Received, a.LostHere-b.LostHere
+	if n := received + lost; n > 0 {
+		p.lossPercent = 100 * float64(lost) / float64(n)
+	} else {
+		p.lossPercent = 0
+	}
+	p.lossy = a.Merged.Lost > b.Merged.Lost
+	p.differs = a.Digest.Different > b.Digest.Different
+	p.badTag = a.BadTag-b.BadTag > 10 && a.BadTag-b.BadTag > received/10
+	// Reports are fresh, much was sent, and nothing of it came.
+	p.mtu = sent > 50 && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
+}
+
+// lookAtInterfaces warns when the paths of a leg share a network interface that
+// the configuration names.
+func (w *watcher) lookAtInterfaces(now time.Duration, doc *config.Box) {
+	users := map[string]int{}
+	for _, p := range doc.Paths {
+		if p.Interface != "" {
+			users[fmt.Sprint(p.Leg, "/", p.Interface)]++
+		}
+	}
+	shared := ""
+	for name, n := range users {
+		if n > 1 {
+			shared = name
+		}
+	}
+	w.health.Set(now, health.SharedInterface, health.ResourceBox, shared != "", "leg/interface "+shared)
+}

@@ -1,0 +1,194 @@
+// Package demo shows the whole chain on one machine: a live test picture, a box
+// with four paths, a network that is in trouble all the time, two legs of two
+// gateways each, and a receiver of each leg that checks every packet against
+// what went in.
+//
+// The way of the data:
+//
+//	ffmpeg ─ TS ─▶ feed ─ UDP ─▶ quartetd ─ SRT ×4 ─▶ relays ─▶ quartet-gateway ×4 ─ RTP ─▶ receivers
+//	                 └──────────────── ledger: what went in ◀── compared ──┘
+//
+// quartetd and quartet-gateway are the real programs in processes of their own;
+// the relays and the receivers run here.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"quartet/tests/ledger"
+	"quartet/tests/relay"
+)
+
+// Options of a demo.
+type Options struct {
+	Bin      string        // folder of quartetd and quartet-gateway
+	Duration time.Duration // 0: until interrupted
+	Input    string        // udp:// or rtp:// address of a feed of the user's own; "": the test picture
+	Latency  time.Duration // total; 0: 300 ms
+	Dir      string        // for configurations, logs and the picture; emptied first
+	Seed     uint64        // of the network's trouble
+	Out      io.Writer
+	Live     bool // Out is a terminal: redraw the table in place
+}
+
+// ErrLost is returned when a packet was lost that should not have been.
+var ErrLost = errors.New("packets were lost that should have come through")
+
+// gatewayNames in the order of the paths: leg and gateway of the leg.
+var gatewayNames = []string{"1a", "1b", "2a", "2b"}
+
+// demo is a run.
+type demo struct {
+	opts  Options
+	start time.Time
+
+	group   *relay.Group
+	relays  []*relay.Relay
+	ledger  *ledger.Ledger
+	outs    []*receiver
+	box     *process
+	gws     []*process
+	plan    plan
+	trouble string // what the network suffers from now, in words
+	mu      sync.Mutex
+	cuts    []ledger.Span // leg 2 was cut off entirely
+}
+
+// Run runs the demo until its time is over or ctx ends, and prints a summary.
+// The error is ErrLost if the chain failed its promise.
+func Run(ctx context.Context, o Options) error {
+	if o.Latency == 0 {
+		o.Latency = 300 * time.Millisecond
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return err
+	}
+	d := &demo{opts: o, start: time.Now(), ledger: ledger.New()}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	if err := d.setUp(); err != nil {
+		return err
+	}
+	defer d.stopAll()
+	wg.Go(func() { d.group.Run(ctx) })
+	for _, r := range d.outs {
+		wg.Go(func() { r.run(ctx) })
+	}
+	if err := d.startPrograms(ctx); err != nil {
+		return err
+	}
+	if err := d.waitUntilUp(ctx); err != nil {
+		return err
+	}
+	feed, err := startFeed(ctx, o.Input, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
+	if err != nil {
+		return err
+	}
+	d.printHead()
+
+	began := d.now()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var failed error
+	for ctx.Err() == nil && failed == nil {
+		elapsed := d.now() - began
+		if o.Duration > 0 && elapsed >= o.Duration {
+			break
+		}
+		d.setTrouble(elapsed)
+		select {
+		case <-ctx.Done():
+		case <-feed.done:
+			failed = fmt.Errorf("the feed ended: %w (log: %s)", feed.err, feed.log)
+		case p := <-d.exited():
+			failed = fmt.Errorf("%s ended by itself: %w (log: %s)", p.name, p.err, p.log)
+		case <-tick.C:
+			d.printTable(elapsed)
+		}
+	}
+	feed.stop()
+	d.endTrouble()
+	// What is under way comes out within the latency.
+	time.Sleep(d.opts.Latency + 700*time.Millisecond)
+	lost := d.printSummary()
+	return errors.Join(failed, lost)
+}
+
+func (d *demo) now() time.Duration { return time.Since(d.start) }
+
+// setUp opens the sockets of receivers and relays and writes the configurations.
+func (d *demo) setUp() error {
+	if err := d.plan.choosePorts(); err != nil {
+		return err
+	}
+	for i, name := range gatewayNames {
+		r, err := newReceiver(d.plan.rtp[i], d.ledger.Output("gateway "+name), d.now)
+		if err != nil {
+			return err
+		}
+		d.outs = append(d.outs, r)
+	}
+	g, err := relay.NewGroup(relay.GroupConfig{Seed: d.opts.Seed})
+	if err != nil {
+		return err
+	}
+	d.group = g
+	for i, name := range gatewayNames {
+		r, err := g.Add(relay.Config{
+			Name: name, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Upstream: d.plan.srt[i],
+			Up: quiet, Down: quiet,
+		})
+		if err != nil {
+			return err
+		}
+		d.relays = append(d.relays, r)
+	}
+	return d.writeConfigs()
+}
+
+// stopAll ends the programs, gateways last so that they hand on what the box
+// still sends.
+func (d *demo) stopAll() {
+	if d.box != nil {
+		d.box.stop()
+	}
+	var wg sync.WaitGroup
+	for _, g := range d.gws {
+		wg.Go(g.stop)
+	}
+	wg.Wait()
+	d.group.Close()
+}
+
+// waitUntilUp waits until the box has all four paths.
+func (d *demo) waitUntilUp(ctx context.Context) error {
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline:
+			return fmt.Errorf("the four paths are not up after 20 s; logs are in %s", d.opts.Dir)
+		case p := <-d.exited():
+			return fmt.Errorf("%s ended at start: %w\n%s", p.name, p.err, p.tail())
+		case <-tick.C:
+			if s, err := d.status(ctx); err == nil && s.pathsUp() == len(gatewayNames) {
+				return nil
+			}
+		}
+	}
+}
