@@ -15,7 +15,7 @@ func (d *Decoder) release(e *epoch, now time.Duration) {
 		if s := e.win.at(e.win.head); s.buf >= 0 {
 			d.give(e, s, at)
 		} else {
-			d.lose(e, d.lostBy(e, now), at)
+			d.lose(e, d.lostBy(e, now), now)
 		}
 	}
 }
@@ -84,9 +84,8 @@ func (d *Decoder) lostBy(e *epoch, now time.Duration) uint64 {
 	return n
 }
 
-// lose delivers n lost packets from the head on, the first of which was due at
-// the instant at.
-func (d *Decoder) lose(e *epoch, n uint64, at time.Duration) {
+// lose delivers n lost packets from the head on, not later than now.
+func (d *Decoder) lose(e *epoch, n uint64, now time.Duration) {
 	w := &e.win
 	first, end := w.head, w.head+n
 	for m := e.counts & d.active; m != 0; m &= m - 1 {
@@ -102,8 +101,9 @@ func (d *Decoder) lose(e *epoch, n uint64, at time.Duration) {
 		step = n
 	}
 	for seq := first; seq < end; seq += step {
+		at := now
 		if e.gap > seq {
-			at = e.release(e.between(seq, 1), d.latency)
+			at = min(now, e.release(e.between(seq, 1), d.latency))
 			e.lastTS = e.between(seq, step)
 		}
 		d.last = max(d.last, at)
