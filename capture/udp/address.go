@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"quartet/fec/st2022"
 )
 
 // Format says what the datagrams of an input hold.
@@ -216,7 +218,7 @@ func (a Address) Validate() error {
 		if a.Format != FormatRTP {
 			return fieldError("fec", "st2022-1", "needs an rtp:// address: recovery packets refer to RTP sequence numbers")
 		}
-		if a.Port > 65535-portRows {
+		if a.Port > 65535-st2022.RowPort {
 			return fieldError("port", strconv.Itoa(int(a.Port)), "is too high: recovery rows come to port + 4")
 		}
 	}

@@ -362,12 +362,13 @@ func TestALongerPathLeavesNoStep(t *testing.T) {
 		rng := rand.New(rand.NewPCG(2, 2))
 		for i := range 20000 {
 			at, p := s.next()
+			lost := rng.IntN(20)
 			for leg := range 2 {
 				delay := time.Duration(rng.Int64N(int64(ms)))
 				if leg == longer && i >= 5000 && i < 12000 {
 					delay += 30 * ms
 				}
-				if rng.IntN(20) != leg {
+				if lost != leg {
 					b.in = append(b.in, arrivalEvent{leg, at + delay, p})
 				}
 			}

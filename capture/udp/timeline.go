@@ -55,7 +55,7 @@ func (m *Merger) due(s *slot) time.Duration {
 }
 
 // locate returns a packet's place on the time line by what has arrived so far,
-// and the leg that gives it.
+// and the leg that gives it, −1 for none.
 func (m *Merger) locate(s *slot) (place time.Duration, by int8) {
 	t := &m.time
 	expected := t.place + t.step*time.Duration(s.idx-t.idx)
@@ -76,6 +76,11 @@ func (m *Merger) locate(s *slot) (place time.Duration, by int8) {
 	}
 	if by < 0 {
 		return s.at[s.first], s.first
+	}
+	// A leg that has just begun to disagree and is not contradicted, for the
+	// packet came on no other, is not asked either.
+	if s.arrived == 1<<by && m.legs[by].clock.strays != 0 && distance(place, expected) > offJump {
+		return expected, -1
 	}
 	return place, by
 }
@@ -105,7 +110,9 @@ func (m *Merger) learn(leg int, s *slot) {
 		return
 	}
 	if leg == int(s.by) {
-		c.strays = 0
+		if s.arrived != 1<<leg {
+			c.strays = 0
+		}
 		return
 	}
 	switch {
@@ -123,7 +130,7 @@ func (m *Merger) learn(leg int, s *slot) {
 	case c.samples < offSamples:
 		c.samples++
 		c.off += d / time.Duration(c.samples)
-	default:
+	case s.by >= 0:
 		// Only the difference between legs is known: their mean stays, so that
 		// the time line does not wander.
 		d = max(-offStep, min(offStep, d)) / 2
