@@ -287,7 +287,8 @@ func (u URL) line(reveal bool) string {
 		if p.name == "passphrase" && !reveal {
 			v = "hidden"
 		}
-		fmt.Fprintf(&b, "&%s=%s", p.name, url.QueryEscape(v))
+		// Many programs do not read + as a space.
+		fmt.Fprintf(&b, "&%s=%s", p.name, strings.ReplaceAll(url.QueryEscape(v), "+", "%20"))
 	}
 	return b.String()
 }
