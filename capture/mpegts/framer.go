@@ -98,18 +98,18 @@ func (f *Framer) oddDatagram(at time.Duration, b []byte) error {
 	return f.Stream(at, b)
 }
 
-// continues reports whether b goes on where a packet was cut.
+// continues reports whether b goes on where held packets were cut.
 func (f *Framer) continues(b []byte) bool {
-	next := PacketSize - f.held
-	if !f.locked || f.spacing != PacketSize || f.held == 0 || next < 0 || next >= len(b) || f.hold[0] != SyncByte {
+	if f.held == 0 || f.hold[0] != SyncByte || f.locked && f.spacing != PacketSize {
 		return false
 	}
-	for ; next < len(b); next += PacketSize {
-		if b[next] != SyncByte {
+	next := (PacketSize - f.held%PacketSize) % PacketSize
+	for i := next; i < len(b); i += PacketSize {
+		if b[i] != SyncByte {
 			return false
 		}
 	}
-	return true
+	return next < len(b)
 }
 
 // whole takes a datagram of whole packets that start at lead.

@@ -9,8 +9,8 @@ type PacerConfig struct {
 	// is seen to be needed, the hold grows by itself, up to MaxLatency.
 	// 0 means 20 ms.
 	Latency time.Duration
-	// MaxLatency bounds how long any packet is held. 0 means 100 ms; it is
-	// raised to Latency when below.
+	// MaxLatency bounds how long any packet is held. 0 means twice Latency,
+	// and at least 100 ms; it is raised to Latency when below.
 	MaxLatency time.Duration
 	// PCRPID is the PID whose PCR is the clock (in a multi-program stream: of
 	// the program that matters). 0 means the first PID seen with a PCR, and
@@ -145,7 +145,7 @@ func NewPacer(cfg PacerConfig) *Pacer {
 		p.latency = 20 * time.Millisecond
 	}
 	if p.maxLatency <= 0 {
-		p.maxLatency = 100 * time.Millisecond
+		p.maxLatency = max(100*time.Millisecond, 2*p.latency)
 	}
 	p.maxLatency = max(p.maxLatency, p.latency)
 	rate := cfg.MaxRateBPS

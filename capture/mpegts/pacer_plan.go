@@ -10,33 +10,31 @@ func (p *Pacer) prepare() {
 	p.planned = true
 	a := p.arrived[p.head&p.mask]
 	pl, due := p.place(a)
-	switch {
-	case pl.fresh:
-	case pl.onLine && due < a:
-		// Late by so much that the clock itself must have moved: begin anew.
+	if due < a && !pl.fresh {
 		if pl.mark && float64(a)-p.clock.est.at(pl.src) > float64(p.maxLatency) {
+			// Later than any hold could make up for: the clock itself has moved.
 			pl.fresh = true
 			due = a + p.latency
-			break
-		}
-		pl.late = due < a-time.Microsecond
-	case due > a:
-		// What is behind must get out in time too: share the time that is left.
-		if limit, end := p.backlog(pl); end > limit && limit > a && p.started {
-			room, need := float64(limit-p.last), float64(end-p.last)
-			if f := max(room, 0) / need; f < 1 && due > p.last {
-				due = p.last + time.Duration(float64(due-p.last)*f)
-				pl.early = true
-			}
-		}
-		if due > a+p.maxLatency {
-			due, pl.early = a+p.maxLatency, true
-		}
-		if int(p.tail-p.head) > p.soft && due > p.newest {
-			due, pl.early = p.newest, true
+		} else {
+			pl.late = due < a-time.Microsecond
+			due = a
 		}
 	}
-	due = max(min(due, a+p.maxLatency), a)
+	if due > a && p.started && !pl.fresh {
+		// What is behind must get out in time too: share the time that is left.
+		if limit, end := p.backlog(pl); end > limit && due > p.last {
+			f := float64(max(limit-p.last, 0)) / float64(end-p.last)
+			due = p.last + time.Duration(float64(due-p.last)*f)
+			pl.early = true
+		}
+	}
+	if bound := a + p.maxLatency; due > bound {
+		due, pl.early = bound, true
+	}
+	if int(p.tail-p.head) > p.soft && due > p.newest {
+		due, pl.early = p.newest, true
+	}
+	due = max(due, a)
 	if p.started {
 		due = max(due, p.last)
 	}

@@ -160,6 +160,19 @@ func TestPacerTakesJitterOut(t *testing.T) {
 	}
 }
 
+// TestPacerTopRate: at the highest rate the buffer is made for, nothing leaves
+// early.
+func TestPacerTopRate(t *testing.T) {
+	s := newSim(t, PacerConfig{})
+	g := &genStream{pid: 0x100, rate: 120e6, pcrEvery: 2000}
+	s.run(g, 12*time.Second, 100, uniform(7, 10*time.Millisecond))
+	s.drain()
+	r, _ := s.residual(8 * time.Second)
+	if st := s.p.Stats(); r > 500*time.Microsecond || st.EarlyReleases+st.Dropped != 0 || s.maxHeld > 50*time.Millisecond {
+		t.Errorf("residual %v, longest hold %v, %+v", r, s.maxHeld, st)
+	}
+}
+
 // vbr is a stream of frames of very different sizes.
 type vbr struct {
 	g     *genStream

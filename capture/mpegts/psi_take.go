@@ -154,7 +154,7 @@ func (t *Tables) takeSDT(d *astits.SDTData, id tableID) {
 // streamTypes names the stream types of ISO/IEC 13818-1 table 2-34 and of ATSC
 // and SCTE that are met with.
 var streamTypes = map[uint8]string{
-	0x01: "mpeg1video", 0x02: "mpeg2video", 0x03: "mp1audio", 0x04: "mp2audio",
+	0x01: "mpeg1video", 0x02: "mpeg2video", 0x03: "mpeg1audio", 0x04: "mpeg2audio",
 	0x0F: "aac", 0x10: "mpeg4video", 0x11: "aac-latm", 0x15: "metadata", 0x1B: "h264",
 	0x21: "jpeg2000", 0x24: "h265", 0x32: "jpegxs", 0x33: "h266", 0x42: "avs",
 	0x81: "ac3", 0x82: "scte27", 0x86: "scte35", 0x87: "eac3", 0xD1: "dirac", 0xEA: "vc1",
