@@ -2,15 +2,11 @@ package srt
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -308,38 +304,13 @@ func TestStatsOnlyGrow(t *testing.T) {
 	}
 }
 
-// peerProcess is the far end that gets killed: it dials, sends and receives for
-// ever.
-func peerProcess(addr string) {
-	c, err := Dial(context.Background(), addr, Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	m, b := [][]byte{make([]byte, 188)}, NewBatch(16)
-	for range time.Tick(5 * time.Millisecond) {
-		_, sending := c.Send(m)
-		if _, receiving := c.Recv(b); errors.Is(sending, ErrBroken) || receiving != nil {
-			os.Exit(0)
-		}
-	}
-}
-
 func TestKilledPeerIsNoticed(t *testing.T) {
 	const idle = 700 * time.Millisecond
 	l := listen(t, Options{PeerIdleTimeout: idle}, nil)
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "QUARTET_SRT_TEST_PEER="+l.Addr().String())
-	var log strings.Builder
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill := sync.OnceFunc(func() { cmd.Process.Kill(); cmd.Wait() })
-	defer kill()
+	kill := farEnd(t, l, "talk")
 	c, err := l.Accept(within(t, 10*time.Second))
 	if err != nil {
-		t.Fatal(err, log.String())
+		t.Fatal(err)
 	}
 	defer c.Close()
 	ctx := within(t, 20*time.Second)

@@ -20,7 +20,7 @@ func (r runner) Run() int {
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("QUARTET_SRT_TEST_PEER"); addr != "" {
-		peerProcess(addr)
+		peerProcess(addr, os.Getenv("QUARTET_SRT_TEST_ROLE"))
 	}
 	goleak.VerifyTestMain(runner{m})
 }

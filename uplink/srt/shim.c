@@ -135,6 +135,10 @@ q_ret q_recv(SRTSOCKET s, char *buf, int32_t slot, int32_t max, int32_t *len, in
 	q_ret out = {0, 0, 0};
 	while (out.n < max) {
 		SRT_MSGCTRL ctrl = srt_msgctrl_default;
+		int32_t ready = 0;
+		int ready_len = sizeof ready;
+		if (srt_getsockopt(s, 0, SRTO_EVENT, &ready, &ready_len) == 0 && !(ready & (SRT_EPOLL_IN | SRT_EPOLL_ERR)))
+			break;
 		q_ret r = result(srt_recvmsg2(s, buf + (size_t)out.n * slot, slot, &ctrl));
 		if (r.n < 0) {
 			if (r.err != SRT_EASYNCRCV) {
