@@ -35,7 +35,7 @@ type receiver struct {
 	w       mpegts.Writer
 	window  time.Duration
 
-	early []recoveryPacket // FEC packets that wait as long as the merger holds, oldest first
+	early []recoveryPacket // FEC packets that wait for the media they belong to, oldest first
 	spare [][]byte         // their buffers
 	last  time.Duration    // last instant written
 	err   error            // the writer's
@@ -251,8 +251,6 @@ func (r *receiver) recovery(leg int, d *datagram) {
 		l.counters.Truncated++
 	case l.source.IsValid() && d.from.ip != l.source.As16(), l.locked && d.from.ip != l.sender.ip:
 		l.counters.OtherSender++
-	case r.merger == nil:
-		r.decoder.PushFEC(d.at, d.data)
 	case len(r.early) < maxEarly && len(d.data) <= fecPacket+st2022.Overhead:
 		var buf []byte
 		if n := len(r.spare); n > 0 {
@@ -264,12 +262,17 @@ func (r *receiver) recovery(leg int, d *datagram) {
 	}
 }
 
-// recoverDue gives the decoder the FEC packets that belong to what the merger
-// releases now: earlier, it would repair what is only still held.
+// recoverDue gives the decoder the FEC packets that belong to what has been read
+// and to what the merger has released: earlier, it would repair what is only
+// still on its way here.
 func (r *receiver) recoverDue(now time.Duration) {
+	var hold time.Duration
+	if r.merger != nil {
+		hold = r.window
+	}
 	n := 0
-	for n < len(r.early) && r.early[n].at+r.window <= now {
-		r.decoder.PushFEC(r.early[n].at+r.window, r.early[n].buf)
+	for n < len(r.early) && r.early[n].at+hold <= now {
+		r.decoder.PushFEC(r.early[n].at+hold, r.early[n].buf)
 		r.spare = append(r.spare, r.early[n].buf)
 		n++
 	}

@@ -85,7 +85,8 @@ type LegStatus struct {
 // Source receives one input. It implements capture.Source.
 type Source struct {
 	// set at start, never changed
-	cfg Config
+	cfg    Config
+	reopen time.Duration // reopenAfter
 
 	mu  sync.Mutex // guards pub
 	pub Stats
@@ -128,7 +129,7 @@ func New(c Config) (*Source, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Source{cfg: c}, nil
+	return &Source{cfg: c, reopen: reopenAfter}, nil
 }
 
 // leg is one address while Run runs; owned by Run.
@@ -268,20 +269,21 @@ func (s *Source) service(r *receiver, i int, l *leg, b *batch) {
 		}
 		return
 	}
-	err := s.drain(l.media, b, func(d *datagram) {
-		l.heard, l.last, l.since = true, d.at, d.at
-		r.media(i, d)
-	})
-	for _, f := range l.fec {
+	var err error
+	for _, f := range l.fec { // before the media, so that what they protect is here too
 		err = errors.Join(err, s.drain(f, b, func(d *datagram) { r.recovery(i, d) }))
 	}
+	err = errors.Join(err, s.drain(l.media, b, func(d *datagram) {
+		l.heard, l.last, l.since = true, d.at, d.at
+		r.media(i, d)
+	}))
 	switch {
 	case err != nil:
 		s.cfg.Log.Warn("input leg failed", "address", l.addr.String(), "error", err)
 		l.close()
 		l.status.Error = err.Error()
 		l.again = now + firstRetry
-	case now-l.since > reopenAfter && (l.addr.Multicast() || l.addr.Interface != ""):
+	case now-l.since > s.reopen && (l.addr.Multicast() || l.addr.Interface != ""):
 		l.close()
 		l.status.Reopened++
 		_ = s.open(i, l)
