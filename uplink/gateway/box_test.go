@@ -100,12 +100,18 @@ func (c boxConfig) withDefaults(t testing.TB) boxConfig {
 // startBox connects every path and starts to send.
 func startBox(t testing.TB, cfg boxConfig, paths ...*boxPath) *fakeBox {
 	t.Helper()
-	cfg = cfg.withDefaults(t)
-	b := &fakeBox{t: t, cfg: cfg, paths: paths, done: make(chan struct{})}
-	b.setKey(cfg.key)
 	for _, p := range paths {
 		p.conn = dial(t, p.addr, p.opts)
 	}
+	return boxOn(t, cfg, paths...)
+}
+
+// boxOn is startBox on paths that are connected.
+func boxOn(t testing.TB, cfg boxConfig, paths ...*boxPath) *fakeBox {
+	t.Helper()
+	cfg = cfg.withDefaults(t)
+	b := &fakeBox{t: t, cfg: cfg, paths: paths, done: make(chan struct{})}
+	b.setKey(cfg.key)
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	go b.run(ctx)

@@ -213,6 +213,9 @@ func (c *contribution) run(ctx context.Context) {
 		wg.Go(func() { p.caller.run(ctx) })
 	}
 	c.loop(ctx)
+	for _, p := range c.peers {
+		p.disconnect(errStopping)
+	}
 	stopOuts()
 	// Callers may still be handing over a connection: take it and close it.
 	ended := make(chan struct{})
