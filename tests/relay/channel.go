@@ -38,10 +38,11 @@ const (
 	BurstCommon               // burst of the group
 	LossOwn                   // independent loss of this relay
 	LossCommon                // independent loss of the group's slot
+	Overflow                  // too many packets in flight; only a Pipe says so
 	reasons
 )
 
-var reasonNames = [reasons]string{"pass", "size", "dead", "blackout", "queue", "burst", "burst_common", "loss", "loss_common"}
+var reasonNames = [reasons]string{"pass", "size", "dead", "blackout", "queue", "burst", "burst_common", "loss", "loss_common", "overflow"}
 
 func (r Reason) String() string { return reasonNames[r] }
 

@@ -169,8 +169,8 @@ func (b Burst) validate() error {
 	if !(mean >= 1 && mean <= maxMS) {
 		return fmt.Errorf("burst.mean_packets/mean_ms is %v: give at least 1", mean)
 	}
-	if b.Loss > mean/(mean+1) {
-		return fmt.Errorf("burst.loss is %v with a mean of %v: bursts this short cannot lose more than %.3f", b.Loss, mean, mean/(mean+1))
+	if b.Loss >= mean/(mean+1) { // a gap is as long as one packet or slot at least
+		return fmt.Errorf("burst.loss is %v with a mean of %v: bursts this short lose less than %.3f", b.Loss, mean, mean/(mean+1))
 	}
 	return nil
 }

@@ -301,9 +301,10 @@ func (r *Relay) flush(b *batch, pipe *Pipe) {
 	if b.n == 0 {
 		return
 	}
-	refused := uint64(b.flush(&r.group.pool))
+	refused, bytes := b.flush(&r.group.pool)
 	pipe.stats.Dropped.Send += refused
 	pipe.stats.PacketsOut -= refused
+	pipe.stats.BytesOut -= bytes
 }
 
 // kick wakes the loop.

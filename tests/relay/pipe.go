@@ -66,9 +66,9 @@ func (p *Pipe) admit(now time.Duration, k *packet) {
 	f := p.ch.Decide(p.n, now, k.n)
 	p.n++
 	if f.Drop == Pass && p.queue.len() >= maxQueued {
-		p.stats.Dropped.Overflow++
+		f.Drop = Overflow
 	}
-	if f.Drop != Pass || p.queue.len() >= maxQueued {
+	if f.Drop != Pass {
 		p.stats.Dropped.count(f.Drop)
 		p.pool.put(k)
 		return

@@ -34,11 +34,12 @@ type Scenario struct {
 	Steps  []Step      `json:"steps,omitempty"`
 }
 
-// RelaySpec is a relay and its impairments at the start.
+// RelaySpec is a relay and its impairments at the start. Listen and Upstream
+// are IP address and port.
 type RelaySpec struct {
-	Name     string         `json:"name"`
-	Listen   netip.AddrPort `json:"listen"`
-	Upstream netip.AddrPort `json:"upstream"`
+	Name     string `json:"name"`
+	Listen   string `json:"listen"`
+	Upstream string `json:"upstream"`
 	Patch
 }
 
@@ -119,11 +120,18 @@ func (s *Scenario) Configs() ([]Config, error) {
 			return nil, fmt.Errorf("scenario: relays[%d].name is %q: give each relay a name of its own", n, r.Name)
 		}
 		names[r.Name] = n
-		var err error
+		listen, err := netip.ParseAddrPort(r.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("scenario: relays[%d].listen: %w", n, err)
+		}
+		upstream, err := netip.ParseAddrPort(r.Upstream)
+		if err != nil {
+			return nil, fmt.Errorf("scenario: relays[%d].upstream: %w", n, err)
+		}
 		if state[n], err = r.apply(state[n]); err != nil {
 			return nil, fmt.Errorf("scenario: relays[%d].%w", n, err)
 		}
-		configs[n] = Config{Name: r.Name, Listen: r.Listen, Upstream: r.Upstream, Up: state[n][Up], Down: state[n][Down]}
+		configs[n] = Config{Name: r.Name, Listen: listen, Upstream: upstream, Up: state[n][Up], Down: state[n][Down]}
 	}
 	last := 0.0
 	for k, step := range s.Steps {

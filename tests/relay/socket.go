@@ -180,8 +180,8 @@ func (b *batch) add(p *packet, to *sockaddr) {
 }
 
 // flush sends the batch and returns its packets to the pool. It returns how
-// many the kernel refused.
-func (b *batch) flush(pool *pool) (refused int) {
+// many packets and bytes the kernel refused.
+func (b *batch) flush(pool *pool) (refused, bytes uint64) {
 	stale := false // an ICMP error of a former datagram was reported: it costs none of these
 	for i := 0; i < b.n; {
 		k, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.hdrs[i])), uintptr(b.n-i), unix.MSG_DONTWAIT, 0, 0)
@@ -194,6 +194,7 @@ func (b *batch) flush(pool *pool) (refused int) {
 			stale = true
 		default:
 			refused++
+			bytes += uint64(b.pkts[i].n)
 			i++
 			stale = false
 		}
@@ -203,7 +204,7 @@ func (b *batch) flush(pool *pool) (refused int) {
 		b.pkts[i] = nil
 	}
 	b.n = 0
-	return refused
+	return refused, bytes
 }
 
 func newWake() (int, error) { return unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC) }

@@ -56,6 +56,8 @@ func (d *Drops) count(r Reason) {
 		d.Loss++
 	case LossCommon:
 		d.LossCommon++
+	case Overflow:
+		d.Overflow++
 	}
 }
 

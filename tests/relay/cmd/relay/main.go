@@ -145,19 +145,17 @@ func (o options) build() (*relay.Scenario, relay.GroupConfig, error) {
 		s, err := relay.ParseScenario(text)
 		return s, gc, err
 	}
-	spec := relay.RelaySpec{Name: o.name, Patch: o.patch}
-	var err error
-	if spec.Listen, err = netip.ParseAddrPort(o.listen); err != nil {
-		return nil, gc, fmt.Errorf("--listen: %w", err)
+	for flag, addr := range map[string]string{"--listen": o.listen, "--upstream": o.upstream} {
+		if _, err := netip.ParseAddrPort(addr); err != nil {
+			return nil, gc, fmt.Errorf("%s is %q: give IP address and port", flag, addr)
+		}
 	}
-	if spec.Upstream, err = netip.ParseAddrPort(o.upstream); err != nil {
-		return nil, gc, fmt.Errorf("--upstream: %w", err)
-	}
+	spec := relay.RelaySpec{Name: o.name, Listen: o.listen, Upstream: o.upstream, Patch: o.patch}
 	if spec.Name == "" {
 		spec.Name = o.upstream
 	}
 	s := &relay.Scenario{Seed: o.seed, Relays: []relay.RelaySpec{spec}}
-	_, err = s.Configs()
+	_, err := s.Configs()
 	return s, gc, err
 }
 
