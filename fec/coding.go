@@ -6,32 +6,31 @@ import (
 	"github.com/klauspost/reedsolomon"
 )
 
-// rowChunk is the number of bytes given to one call of EncodeIdx. Below 1 KiB
-// the library never takes the way that allocates.
-const rowChunk = 960
-
 // coding is one set of parameters with its code and the two blocks that it
 // works in.
 type coding struct {
 	params Params
-	code   reedsolomon.Encoder // nil when R is 0
+	column [][]byte // per source symbol, its coefficient in each row
 	blocks [2]*codedBlock
 }
 
-func newCoding(p Params, maxPacket int) (*coding, error) {
+func newCoding(p Params, maxPacket int) *coding {
 	c := &coding{params: p}
 	rows := p.R * p.Streams
 	if rows == 0 {
-		return c, nil
+		return c
 	}
-	var err error
-	if c.code, err = newCode(p.K, rows); err != nil {
-		return nil, err
+	c.column = make([][]byte, p.K)
+	for i := range c.column {
+		c.column[i] = make([]byte, rows)
+		for j := range rows {
+			c.column[i][j] = gf().coefficient(p.K, p.K+j, i)
+		}
 	}
 	for i := range c.blocks {
 		c.blocks[i] = newCodedBlock(c, rows, alignSymbol(aduHeader+maxPacket))
 	}
-	return c, nil
+	return c
 }
 
 // spare returns the block that is not in use.
@@ -60,10 +59,6 @@ type codedBlock struct {
 	last    time.Duration // when the last source packet came
 	before  time.Duration // from the opening of the block before to this one's; 0 unknown
 
-	// the rows cut to the pieces of a symbol of viewed bytes
-	views  [][][]byte
-	viewed int
-
 	// set when closed
 	start  time.Duration
 	spread time.Duration
@@ -81,10 +76,6 @@ func newCodedBlock(c *coding, rows, symbol int) *codedBlock {
 		b.packets[i] = row[symbolAlign-repairHeader:]
 		b.rows[i] = row[symbolAlign:]
 	}
-	b.views = make([][][]byte, (symbol+rowChunk-1)/rowChunk)
-	for i := range b.views {
-		b.views[i] = make([][]byte, rows)
-	}
 	return b
 }
 
@@ -97,28 +88,11 @@ func (b *codedBlock) begin(now time.Duration, h sourceHeader) {
 
 // add accumulates one padded ADUI. What lies beyond it in the rows stays: the
 // rest of the ADUI is zero.
-func (b *codedBlock) add(adui []byte) error {
-	if len(adui) != b.viewed {
-		b.cut(len(adui))
-	}
-	for i, from := 0, 0; from < len(adui); i, from = i+1, from+rowChunk {
-		if err := b.set.code.EncodeIdx(adui[from:min(from+rowChunk, len(adui))], b.n, b.views[i]); err != nil {
-			return err
-		}
+func (b *codedBlock) add(adui []byte) {
+	for j, c := range b.set.column[b.n] {
+		reedsolomon.LowLevel{}.GalMulSliceXor(c, adui, b.rows[j])
 	}
 	b.n++
-	return nil
-}
-
-// cut prepares the views for symbols of n bytes. Packets are mostly of one
-// length, so this is rare.
-func (b *codedBlock) cut(n int) {
-	for i, from := 0, 0; from < n; i, from = i+1, from+rowChunk {
-		for j, row := range b.rows {
-			b.views[i][j] = row[from:min(from+rowChunk, n)]
-		}
-	}
-	b.viewed = n
 }
 
 // duration estimates how long the block took and so how long the next one will

@@ -93,11 +93,7 @@ func (e *Encoder) SetParams(p Params) error {
 	if in != nil && in.params == p {
 		return nil
 	}
-	next, err := newCoding(p, e.maxPacket)
-	if err != nil {
-		return err
-	}
-	e.next = next
+	e.next = newCoding(p, e.maxPacket)
 	return nil
 }
 
@@ -143,10 +139,7 @@ func (e *Encoder) Add(now time.Duration, pkt []byte) error {
 	b := e.open
 	b.last, b.ts = now, h.ts
 	b.longest = max(b.longest, len(pkt))
-	n := alignSymbol(putADUI(e.adui, pkt))
-	if err := b.add(e.adui[:n]); err != nil {
-		return err
-	}
+	b.add(e.adui[:alignSymbol(putADUI(e.adui, pkt))])
 	if b.n == b.set.params.K {
 		e.close(now, now)
 	}

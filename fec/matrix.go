@@ -3,12 +3,15 @@ package fec
 import (
 	"fmt"
 	"sync"
-
-	"github.com/klauspost/reedsolomon"
 )
 
 // GF(2⁸) with the primitive polynomial x⁸+x⁴+x³+x²+1 (0x11D) and α = 2, as
 // RFC 5510 §8.1 has it for m = 8. The evaluation points are x_i = αⁱ.
+//
+// These tables make coefficients and small inverses; the work on packets is
+// done by klauspost/reedsolomon's vector routine for out ^= c·in. Its Encoder
+// with our rows as custom matrix computes the same (a test shows it), but its
+// EncodeIdx may allocate for some sizes on some processors and is no faster.
 const (
 	polynomial = 0x11D
 	order      = 255 // of the multiplicative group: α²⁵⁵ = 1
@@ -80,18 +83,6 @@ func Coefficients(k, rows int) ([][]byte, error) {
 		}
 	}
 	return m, nil
-}
-
-// newCode returns the encoder of the first rows parity rows of dimension k.
-func newCode(k, rows int) (reedsolomon.Encoder, error) {
-	m, err := Coefficients(k, rows)
-	if err != nil {
-		return nil, err
-	}
-	return reedsolomon.New(k, rows,
-		reedsolomon.WithCustomMatrix(m),
-		reedsolomon.WithInversionCache(false),
-		reedsolomon.WithMaxGoroutines(1))
 }
 
 // solver inverts the m×m system that is left when m source symbols of a block

@@ -128,7 +128,11 @@ func TestSolverInverse(t *testing.T) {
 // agree on the code.
 func TestLibraryReconstructs(t *testing.T) {
 	const k, rows, size = 20, 10, 333
-	code, err := newCode(k, rows)
+	m, err := Coefficients(k, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := reedsolomon.New(k, rows, reedsolomon.WithCustomMatrix(m), reedsolomon.WithInversionCache(false))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,6 +89,7 @@ func (d *Decoder) afterwards(e *epoch, path int, now time.Duration, seq uint64, 
 	if s != nil && s.arrived&bit != 0 {
 		p.Duplicates++
 		d.stats.Duplicates++
+		d.unusable(e, now, seq, h)
 		return
 	}
 	p.Received++

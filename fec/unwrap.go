@@ -17,6 +17,10 @@ const (
 	jumpSlack = 4096
 	// jumpReach is how near the witness must be.
 	jumpReach = 64
+	// pauseReach: a packet this close behind the newest one follows it, however
+	// long that is ago: its sender paused. After an outage of many turns that
+	// is wrong once in a thousand times, and then only the count of the lost.
+	pauseReach = 64
 )
 
 // unwrapper turns 16-bit sequence numbers and 32-bit timestamps into 64-bit
@@ -59,6 +63,9 @@ func (u *unwrapper) expect(ts int64) int64 {
 
 // sequence unwraps seq of a packet with the unwrapped timestamp ts.
 func (u *unwrapper) sequence(seq uint16, ts int64) uint64 {
+	if d := seq - uint16(u.seq); d > 0 && d <= pauseReach && ts >= u.ts {
+		return u.seq + uint64(d)
+	}
 	expect := u.expect(ts)
 	n := expect + int64(int16(seq-uint16(expect)))
 	// Far from the newest packet the rate may mislead; order cannot.
@@ -91,8 +98,13 @@ func (u *unwrapper) accept(seq uint64, ts int64, now time.Duration) {
 	if ts <= u.ts || seq <= u.seq {
 		return
 	}
+	pause := ts-u.ts > rateSpan
 	u.seq, u.ts, u.at = seq, ts, now
 	u.witness = 0
+	if pause {
+		u.rateSeq, u.rateTS = seq, ts // no rate is measured over a pause or an outage
+		return
+	}
 	if d := ts - u.rateTS; d >= rateSpan || u.rate == 0 {
 		u.rate = float64(seq-u.rateSeq) / float64(d)
 		if d >= rateSpan {
