@@ -1,0 +1,447 @@
+// Package chain runs the whole path in one process for tests: a paced stream
+// into an uplink.Sender, real SRT through impairment relays, gateways, and a
+// ledger that compares what each gateway puts out with what went in.
+package chain
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"quartet/tests/ledger"
+	"quartet/tests/relay"
+	"quartet/tests/tsgen"
+	"quartet/uplink"
+	"quartet/uplink/gateway"
+	"quartet/uplink/rtp"
+	"quartet/uplink/srt"
+)
+
+// Config of a chain. Zero values mean what the comments say.
+type Config struct {
+	Paths    int           // 4
+	OneGate  bool          // all paths end at one gateway; else each at its own
+	Peers    bool          // gateways 2i and 2i+1 forward to each other
+	RateBPS  int64         // 10 Mbit/s
+	Latency  time.Duration // total; 300 ms
+	RTT      time.Duration // of the relays; 30 ms
+	Overhead float64       // percent per stream
+	Stagger  []time.Duration
+	Plan     *uplink.Plan // instead of the planner's
+	Seed     uint64
+	Relay    relay.Impairment // both directions, besides the delay
+}
+
+// Chain is running from New to the end of the test.
+type Chain struct {
+	T        testing.TB
+	Cfg      Config
+	Plan     uplink.Plan
+	Sender   *uplink.Sender
+	Group    *relay.Group
+	Relays   []*relay.Relay
+	Gateways []*Gateway
+	Ledger   *ledger.Ledger
+
+	start   time.Time
+	gen     *tsgen.Stream
+	lead    time.Duration // of the stream's clock against ours
+	sent    uint64
+	stopped bool
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+// Gateway is one gateway of a chain, which can be killed and started again.
+type Gateway struct {
+	c      *Chain
+	Index  int
+	Out    *ledger.Output
+	Config gateway.Config
+	G      *gateway.Gateway
+
+	conn   *net.UDPConn
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	Packets [][]byte // RTP as received, if Keep
+	Keep    bool
+	lastAt  time.Duration
+	maxGap  time.Duration
+}
+
+// Key is the contribution key of every chain.
+var Key = bytes.Repeat([]byte{0x51}, 32)
+
+const passphrase = "a passphrase of the tests"
+
+// New starts a chain and waits until every path is up and reported.
+func New(t testing.TB, cfg Config) *Chain {
+	t.Helper()
+	c := &Chain{T: t, Cfg: cfg, start: time.Now(), Ledger: ledger.New()}
+	c.defaults()
+	srt.Startup()
+	t.Cleanup(srt.Cleanup)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	t.Cleanup(c.Stop)
+
+	var err error
+	if c.Group, err = relay.NewGroup(relay.GroupConfig{Seed: c.Cfg.Seed}); err != nil {
+		t.Fatal(err)
+	}
+	c.addGateways()
+	c.addRelays()
+	c.wg.Go(func() { c.Group.Run(ctx) })
+	for _, g := range c.Gateways {
+		g.Start()
+	}
+	c.addSender()
+	c.wg.Go(func() { c.Sender.Run(ctx) })
+	c.WaitUp()
+	return c
+}
+
+func (c *Chain) defaults() {
+	f := &c.Cfg
+	if f.Paths == 0 {
+		f.Paths = 4
+	}
+	if f.RateBPS == 0 {
+		f.RateBPS = 10_000_000
+	}
+	if f.Latency == 0 {
+		f.Latency = 300 * time.Millisecond
+	}
+	if f.RTT == 0 {
+		f.RTT = 30 * time.Millisecond
+	}
+	for len(f.Stagger) < f.Paths {
+		f.Stagger = append(f.Stagger, time.Duration(len(f.Stagger)%2)*15*time.Millisecond)
+	}
+	c.gen = tsgen.New(f.RateBPS, f.Seed)
+	c.Plan = c.plan()
+}
+
+func (c *Chain) plan() uplink.Plan {
+	if c.Cfg.Plan != nil {
+		return *c.Cfg.Plan
+	}
+	var stagger, peer time.Duration
+	for _, s := range c.Cfg.Stagger[:c.Cfg.Paths] {
+		stagger = max(stagger, s)
+	}
+	if c.Cfg.Peers {
+		peer = peerLatency
+	}
+	p, err := uplink.NewPlan(uplink.Demand{
+		BitrateBPS: c.Cfg.RateBPS, PacketsPerMessage: 7, Latency: c.Cfg.Latency, OverheadPercent: c.Cfg.Overhead,
+		Streams: c.Cfg.Paths, RTT: c.Cfg.RTT, Stagger: stagger, PeerHop: peer,
+	})
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return p
+}
+
+const peerLatency = 20 * time.Millisecond
+
+// Now is the chain's clock.
+func (c *Chain) Now() time.Duration { return time.Since(c.start) }
+
+func loopback(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+}
+
+// freePort takes a UDP port that stays ours in practice: an ephemeral port is
+// not given out again soon.
+func (c *Chain) freePort() uint16 {
+	l, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback(0)))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	defer l.Close()
+	return l.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+func (c *Chain) addGateways() {
+	n := c.Cfg.Paths
+	if c.Cfg.OneGate {
+		n = 1
+	}
+	for i := range n {
+		conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback(0)))
+		if err != nil {
+			c.T.Fatal(err)
+		}
+		conn.SetReadBuffer(4 << 20)
+		g := &Gateway{c: c, Index: i, Out: c.Ledger.Output(fmt.Sprint("gateway ", i)), conn: conn}
+		listen := loopback(c.freePort()).String()
+		g.Config = gateway.Config{
+			Name: fmt.Sprint("gateway ", i), Now: c.Now,
+			Listeners: []gateway.Listener{{Address: listen, SRT: srt.Options{Latency: 20 * time.Millisecond}}},
+			Contributions: []gateway.Contribution{{
+				Name: "test", Keys: [][]byte{Key}, Latency: c.Cfg.Latency, MaxBitrate: c.Cfg.RateBPS,
+				Outputs: []gateway.OutputConfig{&gateway.RTPOutput{Name: "out", Destinations: []gateway.Destination{{Address: conn.LocalAddr().String()}}}},
+			}},
+		}
+		c.Gateways = append(c.Gateways, g)
+		c.wg.Go(g.read)
+	}
+	for path := range c.Cfg.Paths {
+		g := c.Gateways[path%len(c.Gateways)]
+		k := &g.Config.Contributions[0]
+		k.Inputs = append(k.Inputs, gateway.Input{
+			Name: fmt.Sprint("path ", path), Listen: g.Config.Listeners[0].Address, Offset: -1,
+			SRT: srt.Options{StreamID: streamID(path), Passphrase: passphrase},
+		})
+	}
+}
+
+func streamID(path int) string { return fmt.Sprint("path-", path) }
+
+func (c *Chain) addRelays() {
+	for path := range c.Cfg.Paths {
+		g := c.Gateways[path%len(c.Gateways)]
+		r, err := c.Group.Add(relay.Config{
+			Name: fmt.Sprint("path ", path), Listen: loopback(0), Upstream: netip.MustParseAddrPort(g.Config.Listeners[0].Address),
+			Up: c.Impaired(c.Cfg.Relay), Down: c.Impaired(c.Cfg.Relay),
+		})
+		if err != nil {
+			c.T.Fatal(err)
+		}
+		c.Relays = append(c.Relays, r)
+	}
+	if !c.Cfg.Peers {
+		return
+	}
+	for i, g := range c.Gateways {
+		other := c.Gateways[i^1]
+		id := fmt.Sprint("peer-", i)
+		g.Config.Contributions[0].Peers = []gateway.Peer{{
+			Name: fmt.Sprint("gateway ", i^1), Call: other.Config.Listeners[0].Address,
+			SRT: srt.Options{StreamID: id, Passphrase: passphrase, Latency: peerLatency},
+		}}
+		k := &other.Config.Contributions[0]
+		k.Inputs = append(k.Inputs, gateway.Input{
+			Name: fmt.Sprint("from gateway ", i), FromPeer: true, Listen: other.Config.Listeners[0].Address, Offset: -1,
+			SRT: srt.Options{StreamID: id, Passphrase: passphrase, Latency: peerLatency},
+		})
+	}
+}
+
+// Impaired is imp with the chain's delay.
+func (c *Chain) Impaired(imp relay.Impairment) relay.Impairment {
+	imp.DelayMS += float64(c.Cfg.RTT) / 2 / float64(time.Millisecond)
+	return imp
+}
+
+func (c *Chain) addSender() {
+	var paths []uplink.PathConfig
+	for i := range c.Cfg.Paths {
+		paths = append(paths, c.PathConfig(i, c.Relays[i].Addr().String()))
+	}
+	key, err := rtp.DeriveTagKey(Key)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	c.Sender, err = uplink.NewSender(uplink.SenderConfig{
+		Now: c.Now, Plan: c.Plan, PacketsPerMessage: 7, Key: key, Paths: paths,
+	})
+	if err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// PathConfig is path i's, towards addr.
+func (c *Chain) PathConfig(i int, addr string) uplink.PathConfig {
+	return uplink.PathConfig{
+		Name: fmt.Sprint(i), Leg: 1 + i/2, Stagger: c.Cfg.Stagger[i], SRTLatency: c.Plan.SRTLatency,
+		MaxAge: max(c.Plan.SRTLatency, 200*time.Millisecond),
+		Dialer: uplink.NewSRTCaller(addr, c.Options(i)),
+	}
+}
+
+// Options are path i's socket options.
+func (c *Chain) Options(i int) srt.Options {
+	return srt.Options{
+		Latency: c.Plan.SRTLatency, StreamID: streamID(i), Passphrase: passphrase, KeyLength: 32,
+	}.Sized(c.Plan.WireBPS, c.Cfg.RTT)
+}
+
+// WaitUp waits until every path has a report.
+func (c *Chain) WaitUp() {
+	c.T.Helper()
+	c.Eventually(10*time.Second, "every path up and reported", func() bool {
+		for _, p := range c.Sender.Paths() {
+			if st := p.Stats(); st.State != uplink.StateUp || st.Arrival == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Eventually polls until ok or fails the test.
+func (c *Chain) Eventually(within time.Duration, what string, ok func() bool) time.Duration {
+	c.T.Helper()
+	begun := time.Now()
+	for !ok() {
+		if time.Since(begun) > within {
+			c.T.Fatalf("not within %v: %s", within, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(begun)
+}
+
+// Feed sends the stream at its rate for d. Calls follow each other without a
+// step in the stream.
+func (c *Chain) Feed(d time.Duration) {
+	if c.sent == 0 {
+		c.lead = c.Now()
+	}
+	end := c.Now() + d
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	buf := make([]byte, 0, 256*tsgen.PacketSize)
+	for c.Now() < end {
+		<-tick.C
+		now := c.Now()
+		for at := c.lead + c.gen.At(c.gen.Count()); at <= now; at = c.lead + c.gen.At(c.gen.Count()) {
+			buf = c.gen.Next(buf[:0], 1)
+			c.Ledger.WriteTS(at, buf)
+			if err := c.Sender.WriteTS(at, buf); err != nil {
+				c.T.Error(err)
+			}
+			c.sent++
+		}
+	}
+}
+
+// Pause lets time pass without feeding; the stream's clock is carried on after.
+func (c *Chain) Pause(d time.Duration) {
+	time.Sleep(d)
+	c.lead += d
+}
+
+// Settle waits until everything sent has come out or is too late.
+func (c *Chain) Settle() { time.Sleep(c.Cfg.Latency + c.Cfg.RTT + 400*time.Millisecond) }
+
+// Check compares gateways' outputs, taken together, with the input.
+func (c *Chain) Check(name string, excused []ledger.Span, gateways ...int) ledger.Result {
+	outs := []*ledger.Output{}
+	for _, i := range gateways {
+		outs = append(outs, c.Gateways[i].Out)
+	}
+	r := c.Ledger.Check(name, 0, 50*time.Millisecond, excused, outs...)
+	c.T.Log(r)
+	return r
+}
+
+// Stop ends everything; the test's end calls it too.
+func (c *Chain) Stop() {
+	if c.stopped {
+		return
+	}
+	c.stopped = true
+	c.cancel()
+	for _, g := range c.Gateways {
+		g.Stop()
+		g.conn.Close()
+	}
+	c.wg.Wait()
+	c.Group.Close()
+}
+
+// Start runs the gateway and waits until its ports are open.
+func (g *Gateway) Start() {
+	g.c.T.Helper()
+	var err error
+	if g.G, err = gateway.New(g.Config); err != nil {
+		g.c.T.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel, g.done = cancel, make(chan struct{})
+	gw, done := g.G, g.done
+	go func() {
+		defer close(done)
+		if err := gw.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			g.c.T.Errorf("gateway %d: %v", g.Index, err)
+		}
+	}()
+	select {
+	case <-g.G.Up():
+	case <-g.done:
+		g.c.T.Fatalf("gateway %d ended at start", g.Index)
+	case <-time.After(5 * time.Second):
+		g.c.T.Fatalf("gateway %d is not up", g.Index)
+	}
+}
+
+// Stop ends the gateway.
+func (g *Gateway) Stop() {
+	if g.cancel == nil {
+		return
+	}
+	g.cancel()
+	<-g.done
+	g.cancel = nil
+}
+
+// Status of the gateway's contribution.
+func (g *Gateway) Status() gateway.ContributionStatus {
+	return g.G.Status(context.Background()).Contributions[0]
+}
+
+// MaxGap is the longest silence of the output so far.
+func (g *Gateway) MaxGap() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.maxGap
+}
+
+// LastAt is when the output last sent.
+func (g *Gateway) LastAt() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lastAt
+}
+
+// Captured returns the RTP packets kept so far.
+func (g *Gateway) Captured() [][]byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.Packets
+}
+
+// read takes the gateway's RTP output.
+func (g *Gateway) read() {
+	buf := make([]byte, 2048)
+	for {
+		n, err := g.conn.Read(buf)
+		if err != nil {
+			return
+		}
+		now := g.c.Now()
+		g.mu.Lock()
+		if g.lastAt > 0 {
+			g.maxGap = max(g.maxGap, now-g.lastAt)
+		}
+		g.lastAt = now
+		if g.Keep {
+			g.Packets = append(g.Packets, bytes.Clone(buf[:n]))
+		}
+		g.mu.Unlock()
+		if n > rtp.HeaderSize {
+			g.Out.WriteTS(now, buf[rtp.HeaderSize:n])
+		}
+	}
+}
