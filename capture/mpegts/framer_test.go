@@ -258,6 +258,18 @@ func TestFramerDatagramWithBadSync(t *testing.T) {
 	}
 }
 
+func TestFramerReset(t *testing.T) {
+	ts := plain(20)
+	out := &collector{t: t}
+	f := NewFramer(out)
+	_ = f.Stream(0, ts[:10*188+50])
+	f.Reset()
+	_ = f.Stream(0, ts[10*188:])
+	if s := f.Stats(); !bytes.Equal(out.ts, ts) || s.SkippedBytes != 50 || s.SyncLosses != 0 {
+		t.Errorf("%d bytes, %+v", len(out.ts), s)
+	}
+}
+
 func TestFramerError(t *testing.T) {
 	full := errors.New("full")
 	f := NewFramer(WriterFunc(func(time.Duration, []byte) error { return full }))

@@ -63,18 +63,16 @@ const (
 // Where a packet lies between two PCRs is known by counting packets: exact in a
 // stream of constant rate, also beyond the last PCR; in one of variable rate,
 // packets are spread evenly up to the next PCR once that is in the buffer, and
-// by the last rate until then. PCRs that wrap, jump or are announced to
-// break start a new stretch of the same time line: nothing stalls, nothing bursts.
-// Without a PCR, packets leave at the rate at which they came, Latency later.
+// by the last rate until then. PCRs that wrap, jump or are announced to break
+// go on along the same time line: nothing stalls, nothing bursts. Without a PCR,
+// packets leave at the rate at which they came, Latency later.
 //
 // No packet is held for longer than MaxLatency; a packet that comes after its
 // instant goes at once, and moves the line of all that follow, so that one
 // hiccup is one step and not many.
 //
-// The instants depend only on what was pushed when, except that knowing the
-// next PCR needs it to have been pushed. No goroutine, no clock; not safe for
-// concurrent use; no allocation once the buffer has grown to what the rate
-// needs.
+// No goroutine, no clock; not safe for concurrent use; no allocation once the
+// buffer has grown to what the rate needs.
 type Pacer struct {
 	// set at start, never changed
 	latency, maxLatency time.Duration

@@ -66,8 +66,9 @@ func (p *Pacer) place(a time.Duration) (plan, time.Duration) {
 	return pl, p.line.time(pl.src)
 }
 
-// byArrival is the instant of the head packet, which arrived at a, without a clock:
-// packets leave at the mean rate of arrival, gently steered to the hold wanted.
+// byArrival is the instant of the head packet, which arrived at a, without a
+// clock: packets leave at the mean rate of arrival, gently steered to the hold
+// wanted.
 func (p *Pacer) byArrival(a time.Duration) time.Duration {
 	if !p.started || p.arrivalT == 0 || p.last+p.latency < a {
 		return a + p.latency
@@ -124,15 +125,13 @@ func (p *Pacer) commit(a time.Duration) {
 		p.peaks = peakWindow{}
 	case (pl.late && pl.mark) || (pl.early && (pl.mark || p.clock.cbr)):
 		p.line.src, p.line.at = pl.src, p.due
-	case (pl.late || pl.early) && !p.clock.cbr:
+	case pl.late && !p.clock.cbr:
 		// A guessed place that did not hold: the guess moves, not the line.
-		pl.src = max(pl.src, p.pos)
-		if m, ok := p.marks.front(); pl.late && (!ok || m.src > pl.src) {
-			pl.src = max(pl.src, p.line.source(p.due))
-			if ok {
-				pl.src = min(pl.src, m.src)
-			}
+		src := p.line.source(p.due)
+		if m, ok := p.marks.front(); ok {
+			src = min(src, m.src)
 		}
+		pl.src = max(pl.src, src)
 	}
 	p.onLine, p.pos = true, pl.src
 	if pl.exact && a != p.peakAt {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/asticode/go-astits"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -98,6 +99,11 @@ func TestSectionAssemblerTrouble(t *testing.T) {
 		{"scrambled", edit(list(), 1, func(p Packet) { p[3] |= 0x80 }), 1, 1, 0},
 		{"pointer beyond the packet", edit(list(), 2, func(p Packet) { p[4] = 184 }), 0, 1, 1},
 		{"pointer too early", edit(list(), 2, func(p Packet) { p[4] -= 10 }), 0, 1, 0},
+		{"length cut in two and beyond 4096", func() []Packet {
+			l := pack(0x11, longSection(0x42, 181, 1), a, b)
+			l[0][187], l[1][4] = 0xBF, 0xFF
+			return l
+		}(), 2, 0, 1},
 		{"length beyond 4096", edit(list(), 0, func(p Packet) { p[6], p[7] = p[6]|0x0F, 0xFF }), 1, 0, 1},
 	} {
 		var x SectionAssembler
@@ -322,6 +328,7 @@ func TestDVBText(t *testing.T) {
 		{"\x11\x04\x1F\x04\x40", "Пр"},
 		{"\x01\xBF\xE0\xD8", "Пр\u0438"},
 		{"\x05\xDDstanbul", "İstanbul"},
+		{"\x01\xF0\xFD\xAD1", "№§\u00ad1"},
 		{"\x10\x00\x01\xE9t\xE9", "été"},
 		{"\x10\x00\x0F\xA4", "€"},
 		{"\x10\x00", ""},
@@ -335,6 +342,36 @@ func TestDVBText(t *testing.T) {
 		if got := DVBText([]byte(c.in)); got != c.want {
 			t.Errorf("%q is %q, want %q", c.in, got, c.want)
 		}
+	}
+}
+
+func TestCodec(t *testing.T) {
+	tag := func(tags ...uint8) (d []*astits.Descriptor) {
+		for _, x := range tags {
+			d = append(d, &astits.Descriptor{Tag: x})
+		}
+		return d
+	}
+	reg := func(s string) []*astits.Descriptor {
+		return []*astits.Descriptor{{Tag: 5, Registration: &astits.DescriptorRegistration{FormatIdentifier: fourCC(s)}}}
+	}
+	for _, c := range []struct {
+		kind uint8
+		d    []*astits.Descriptor
+		want string
+	}{
+		{0x02, nil, "mpeg2video"}, {0x1B, reg("HDMV"), "h264"}, {0x24, nil, "h265"}, {0x0F, nil, "aac"},
+		{0x06, tag(0x52, 0x6A), "ac3"}, {0x06, tag(0x7A), "eac3"}, {0x06, tag(0x7B), "dts"}, {0x06, tag(0x7C), "aac"},
+		{0x06, tag(0x59), "dvbsub"}, {0x06, tag(0x56), "teletext"}, {0x06, tag(0x46), "teletext"}, {0x06, reg("Opus"), "opus"},
+		{0x06, reg("BSSD"), "s302m"}, {0x06, reg("????"), ""}, {0x06, nil, ""}, {0x81, nil, "ac3"}, {0x86, reg("CUEI"), "scte35"},
+		{0x80, reg("HEVC"), "h265"}, {0xC1, nil, ""},
+	} {
+		if got := codec(c.kind, c.d); got != c.want {
+			t.Errorf("type %#x: %q, want %q", c.kind, got, c.want)
+		}
+	}
+	if l := language([]*astits.Descriptor{{Teletext: &astits.DescriptorTeletext{Items: []*astits.DescriptorTeletextItem{{Language: []byte("swe")}}}}}); l != "swe" {
+		t.Errorf("language %q", l)
 	}
 }
 

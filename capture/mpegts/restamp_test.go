@@ -28,7 +28,7 @@ func TestRestamperSeam(t *testing.T) {
 		ts := testStream(rate, n)
 		x := newTimeline(0x100, ts)
 		var r Restamper
-		const passes = 40
+		const passes = 12
 		out := looped(&r, ts, passes, x.Ticks())
 		if !bytes.Equal(out[:len(ts)], ts) {
 			t.Error("the first pass was changed")
