@@ -47,28 +47,47 @@ func near(t *testing.T, what string, got, want, share float64) {
 	}
 }
 
-// Gilbert's chain keeps its loss rate, mean burst and mean gap, and bursts have
-// a geometric length: the standard deviation of their length is √(m(m−1)).
+// Gilbert's chain keeps its loss rate and mean burst, and bursts have a
+// geometric length (standard deviation √(m(m−1))). Ten independent keys are
+// pooled, and the bounds are four standard errors of the pool: one key alone
+// may well be three or four off, as with any generator.
 func TestChainStatistics(t *testing.T) {
+	const keys, bursts = 10, 500
 	for _, c := range []struct{ loss, mean float64 }{{0.01, 10}, {0.05, 25}, {0.2, 3}, {0.45, 1}, {0.02, 100}, {0.3, 1.5}} {
-		// Enough for 5,000 bursts.
-		n := int(5000 * c.mean / c.loss)
-		ch := newChain(mix(1, uint64(n)), c.loss, c.mean)
-		lost := make([]bool, n)
-		for i := range lost {
-			lost[i] = ch.lost(uint64(i))
+		n := int(bursts * c.mean / c.loss)
+		total, lengths := 0, []int(nil)
+		for key := range uint64(keys) {
+			ch := newChain(mix(1, key), c.loss, c.mean)
+			lost := make([]bool, n)
+			for i := range lost {
+				lost[i] = ch.lost(uint64(i))
+			}
+			k, l := runs(lost)
+			total, lengths = total+k, append(lengths, l...)
 		}
-		total, lengths := runs(lost)
 		name := fmt.Sprintf("loss %v, mean %v: ", c.loss, c.mean)
-		near(t, name+"loss", float64(total)/float64(n), c.loss, 0.08)
-		near(t, name+"mean burst", mean(lengths), c.mean, 0.05)
+		deviation := math.Sqrt(c.mean * (c.mean - 1))
+		within(t, name+"mean burst", mean(lengths), c.mean, 4*deviation/math.Sqrt(float64(len(lengths))))
+		// States k apart correlate by ρ^k, ρ = P(bad|bad) − P(bad|good).
+		rho := 1 - 1/c.mean - c.loss/(c.mean*(1-c.loss))
+		within(t, name+"loss", float64(total)/float64(keys*n), c.loss,
+			4*math.Sqrt(c.loss*(1-c.loss)/float64(keys*n)*(1+rho)/(1-rho)))
 		var square float64
 		for _, l := range lengths {
 			square += (float64(l) - c.mean) * (float64(l) - c.mean)
 		}
-		if want := math.Sqrt(c.mean * (c.mean - 1)); want > 0 {
-			near(t, name+"deviation", math.Sqrt(square/float64(len(lengths))), want, 0.08)
-		}
+		// The kurtosis of a geometric length is about 9, so the standard error
+		// of its deviation is √(8/4N) of it.
+		within(t, name+"deviation", math.Sqrt(square/float64(len(lengths))), deviation,
+			4*deviation*math.Sqrt(2/float64(len(lengths))))
+	}
+}
+
+// within checks got against want within a bound.
+func within(t *testing.T, what string, got, want, bound float64) {
+	t.Helper()
+	if math.Abs(got-want) > bound+1e-9 {
+		t.Errorf("%s is %.5f, want %.5f ± %.5f", what, got, want, bound)
 	}
 }
 
