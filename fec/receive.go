@@ -42,7 +42,11 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 		d.paths[path].stats.Late++
 		d.unusable(e, now, seq, h)
 		return
-	case seq >= e.win.head+e.win.span:
+	}
+	if e.fresh && e.win.head == e.win.next {
+		e.advance(seq) // nothing is at hand: it begins here
+	}
+	if seq >= e.win.head+e.win.span {
 		if e == d.cand {
 			d.stats.Overflow++
 			return

@@ -107,7 +107,8 @@ func (d *Decoder) lose(e *epoch, n uint64, now time.Duration) {
 			e.lastTS = e.between(seq, step)
 		}
 		d.last = max(d.last, at)
-		d.out = Delivery{Seq: seq, Count: step, Release: d.last, SSRC: e.ssrc, First: -1, Lost: true}
+		d.out = Delivery{Seq: seq, Count: step, Release: d.last, SSRC: e.ssrc, First: -1, Lost: true, Epoch: e.anew}
+		e.anew = false
 		d.deliver(&d.out)
 	}
 	for seq := first; seq < min(end, w.limit); seq++ {

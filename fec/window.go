@@ -132,6 +132,9 @@ func (w *window) lower(seq uint64) bool {
 	for s := seq; s < w.head; s++ {
 		w.clear(s)
 	}
+	if w.next == w.head {
+		w.next = seq // nothing is at hand
+	}
 	w.tail, w.head = seq, seq
 	return true
 }
