@@ -16,8 +16,9 @@ import (
 const (
 	// tick is the period at which the sockets are drained.
 	tick = 2 * time.Millisecond
-	// rounds bounds the batches that one socket gets in one tick.
-	rounds = 16
+	// rounds bounds the batches that one socket gets in one tick; more than a
+	// receive buffer of the default size holds.
+	rounds = 64
 	// reopenAfter is the silence after which a leg that depends on an interface
 	// is opened anew: the interface may have been removed and come back, or a
 	// switch have forgotten the membership.
