@@ -261,6 +261,27 @@ func TestAllPathsSlowerThanD(t *testing.T) {
 	}
 }
 
+// The stream begins over a path whose queue holds everything for 3 s, and then
+// drains: B is 3 s too high for hours, the packets wait, nothing
+// is lost, also at a varying rate and through turns of the sequence number.
+func TestClockFarBehind(t *testing.T) {
+	s := newSim(t, simConfig{
+		params: Params{K: 20, R: 0, Streams: 1}, rate: 2000, length: 3 * time.Minute, tick: 5 * time.Millisecond,
+		latency: 300 * time.Millisecond, ssrc: 1, seq: 1, size: 20, packets: 10000,
+		quiet: func(at time.Duration) bool { return at/(20*time.Second)%2 == 1 && at/(500*time.Microsecond)%10 != 0 },
+		paths: paths(1, func(_ int, p *simPath) {
+			p.late = func(at time.Duration) time.Duration {
+				return min(3*time.Second, max(0, 3*time.Second-(at-2*time.Second)*9/10))
+			}
+		}),
+	})
+	o := s.run()
+	o.clean(t)
+	if o.stats.Restarts+o.stats.Implausible+o.stats.Forced > 0 || o.stats.MarginMS < 3200 {
+		t.Errorf("%+v", o.stats)
+	}
+}
+
 // A longer latency while running shifts the output, without loss.
 func TestSetLatency(t *testing.T) {
 	s := newSim(t, simConfig{

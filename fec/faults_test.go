@@ -1,6 +1,7 @@
 package fec
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -45,6 +46,81 @@ func TestF3_AllPathsOut20ms(t *testing.T) {
 		o.clean(t)
 		if o.stats.RecoveredParity < 15 {
 			t.Errorf("phase %d: %d recovered by parity, want the outage's", phase, o.stats.RecoveredParity)
+		}
+	}
+}
+
+// The longest outage common to all paths that four streams of diverse parity
+// repair for certain, whatever its place in a block: most of a block's share.
+func TestLongestCommonOutage(t *testing.T) {
+	for _, c := range []struct {
+		r    int
+		want time.Duration
+	}{{6, 24 * time.Millisecond}, {16, 64 * time.Millisecond}} {
+		for phase := range 30 {
+			from := time.Second + time.Duration(phase)*2300*time.Microsecond
+			o := newSim(t, simConfig{
+				params: Params{K: 64, R: c.r, Streams: 4}, rate: rate10, length: 1500 * time.Millisecond,
+				latency: 200 * time.Millisecond, ssrc: 7, seq: uint16(phase * 1000), size: 20,
+				paths: paths(4, func(_ int, p *simPath) { p.lose = outage(from, from+c.want) }),
+			}).run()
+			if o.clean(t); t.Failed() {
+				t.Fatalf("64+%d, outage of %v from %v on", c.r, c.want, from)
+			}
+		}
+	}
+}
+
+// The code changes while running, in K, rows and streams, with loss on both
+// paths: nothing is lost at the boundaries.
+func TestParamsChangeWhileRunning(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		o := newSim(t, simConfig{
+			seed: seed, params: Params{K: 32, R: 6, Streams: 2}, rate: rate10, length: 4 * time.Second,
+			latency: 300 * time.Millisecond, ssrc: 7, seq: 65000, size: 60,
+			paths: paths(2, func(i int, p *simPath) {
+				n := i
+				p.lose = func(time.Duration) bool { n++; return n > 200 && n%60 < 3 }
+			}),
+			reparams: func(n int, e *Encoder) {
+				if n%37 != 0 || n < 300 {
+					return
+				}
+				k := 20 + rng.IntN(100)
+				r := (k + 4) / 5
+				if err := e.SetParams(Params{K: k, R: r, Streams: 2, MaxBlock: time.Duration(30+rng.IntN(50)) * time.Millisecond}); err != nil {
+					t.Fatal(err)
+				}
+			},
+		}).run()
+		o.clean(t)
+		if o.enc.ShortBlocks == 0 || o.stats.RecoveredParity == 0 {
+			t.Errorf("nothing tested: %+v", o.enc)
+		}
+	}
+}
+
+// The input stops in the middle of a block, again and again, and the last
+// packets before each stop are lost on every path: the timer's short block
+// brings them back.
+func TestInputStopsAndItsTailIsLost(t *testing.T) {
+	for seed := range uint64(20) {
+		period := time.Duration(300+17*seed) * time.Millisecond
+		stop := period - 150*time.Millisecond
+		o := newSim(t, simConfig{
+			seed: seed, params: Params{K: 64, R: 8, Streams: 2}, rate: rate10, length: 4 * time.Second,
+			latency: 250 * time.Millisecond, ssrc: 7, seq: 65000, size: 60,
+			quiet: func(at time.Duration) bool { return at%period > stop },
+			paths: paths(2, func(_ int, p *simPath) {
+				p.lose = func(at time.Duration) bool {
+					return at > time.Second && at%period > stop-3*time.Millisecond && at%period <= stop
+				}
+			}),
+		}).run()
+		o.clean(t)
+		if o.stats.RecoveredParity < 10 {
+			t.Errorf("%d recovered", o.stats.RecoveredParity)
 		}
 	}
 }

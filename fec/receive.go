@@ -40,6 +40,10 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 	case due < now:
 		d.paths[path].stats.Received++
 		d.paths[path].stats.Late++
+		if seq < e.win.head+e.win.span {
+			e.win.reserve(seq + 1)
+			e.win.at(seq).how |= cameLate
+		}
 		d.unusable(e, now, seq, h)
 		return
 	}
@@ -54,7 +58,7 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 		d.force(e, now, seq-e.win.span+1)
 	}
 	e.win.reserve(seq + 1)
-	if ahead < nearbyTime {
+	if ahead < nearbyTime || e.unwrap.again(seq, ts) {
 		e.unwrap.accept(seq, ts, now)
 	}
 	e.lastOK, e.bad = now, 0

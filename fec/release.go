@@ -112,7 +112,13 @@ func (d *Decoder) lose(e *epoch, n uint64, now time.Duration) {
 		d.deliver(&d.out)
 	}
 	for seq := first; seq < min(end, w.limit); seq++ {
-		w.at(seq).how |= released | wasLost
+		s := w.at(seq)
+		s.how |= released
+		if s.how&cameLate == 0 {
+			s.how |= wasLost
+		} else {
+			d.stats.Late++
+		}
 	}
 	e.fresh = false
 	e.advance(end)

@@ -213,7 +213,7 @@ func (s *sim) until(at time.Duration) {
 func (s *sim) run() outcome {
 	c := s.cfg
 	s.stream(c.start, c.length, c.ssrc, c.seq, c.ts)
-	s.until(s.now + c.latency + 2*time.Second)
+	s.until(s.now + c.latency + 5*time.Second)
 	s.out.stats = s.dec.Stats()
 	return s.out
 }

@@ -38,6 +38,10 @@ type unwrapper struct {
 	rateTS  int64
 
 	witness uint64 // a jump that waits to be confirmed; 0 none
+
+	// the last packet that came far ahead of the release clock
+	earlySeq uint64
+	earlyTS  int64
 }
 
 // start begins with the first packet.
@@ -91,6 +95,15 @@ func (u *unwrapper) plausible(seq uint64, ts int64) bool {
 	ok := u.witness != 0 && seq > u.witness && seq <= u.witness+jumpReach
 	u.witness = seq
 	return ok
+}
+
+// again reports whether a packet that came far ahead of the release clock
+// follows another such one: then it is the clock that is behind. The timestamp
+// of a single stray one must not become the reference.
+func (u *unwrapper) again(seq uint64, ts int64) bool {
+	d, dt := int64(seq-u.earlySeq), ts-u.earlyTS
+	u.earlySeq, u.earlyTS = seq, ts
+	return d > -jumpReach && d <= jumpReach && dt > -nearby && dt < nearby
 }
 
 // accept notes a packet that was found good.

@@ -66,6 +66,7 @@ const (
 	byParity = 1 << iota // its bytes were recovered
 	released             // its turn is over
 	wasLost              // released as lost
+	cameLate             // came before it was released as lost, but too late
 )
 
 // keep is the number of released packets whose bytes are kept: a block's
