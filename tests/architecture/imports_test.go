@@ -45,8 +45,8 @@ var directions = []struct {
 
 	// Programs choose the concrete kinds. The operator's tool brings the demo
 	// along; no other program depends on tests.
-	{"cmd/quartetctl", []string{"capture/...", "device/...", "fec/...", "uplink/...", "tests/demo"}},
-	{"cmd/...", []string{"board/...", "capture/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
+	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "uplink/...", "tests/demo"}},
+	{"cmd/...", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
 	{"tests/...", []string{"..."}},
 }
 
@@ -99,12 +99,13 @@ func TestConfigIsKnownToFew(t *testing.T) {
 var parts = []string{"capture/...", "fec/...", "uplink/..."}
 
 // Within a program that runs the chain, build.go is the one place where the
-// document's words become the settings of the parts. The operator's tool runs
-// none: it asks the planner only.
+// document's words become the settings of the parts; what two programs need of
+// it is shared in cmd/internal. The operator's tool runs no chain: it asks the
+// planner only.
 func TestOnlyBuildFillsInSettings(t *testing.T) {
 	m := repository(t)
 	for _, p := range m.pkgs {
-		if !under(p.path, "cmd/...") || under(p.path, "cmd/quartetctl") || !slices.Contains(p.Imports, m.path+"/device/config") {
+		if !under(p.path, "cmd/...") || under(p.path, "cmd/quartetctl", "cmd/internal/...") || !slices.Contains(p.Imports, m.path+"/device/config") {
 			continue
 		}
 		for _, f := range p.source {
