@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// bench is a decoder fed by hand, with what it delivered.
+// rig is a decoder fed by hand, with what it delivered.
 type rig struct {
 	*Decoder
 	got  []Delivery
@@ -34,14 +34,15 @@ func newRig(t rapid.TB, latency time.Duration, paths int) *rig {
 	return r
 }
 
-// stream is a made-up stream: one packet a millisecond.
+// streamPacket returns packet n of a stream of one packet a millisecond.
 func streamPacket(ssrc uint32, n int) []byte {
 	b := make([]byte, 200)
 	fillPacket(b, uint16(n), uint32(n)*90, ssrc)
 	return b
 }
 
-// block returns the packets n…n+k-1 of a stream and rows repair packets.
+// codedStream returns the packets first…first+k-1 of a stream and their repair
+// packets.
 func codedStream(t testing.TB, ssrc uint32, first, k, rows int) (source, repair [][]byte) {
 	t.Helper()
 	e, err := NewEncoder(EncoderConfig{
@@ -434,131 +435,6 @@ func TestNextDrivesTheDecoder(t *testing.T) {
 		if want := 50*time.Millisecond + time.Duration(i)*time.Millisecond; x.Release < want-20*time.Microsecond || x.Release > want {
 			t.Errorf("packet %d released at %v, want %v", i, x.Release, want)
 		}
-	}
-}
-
-func TestMalformedPackets(t *testing.T) {
-	d := newRig(t, 50*time.Millisecond, 1)
-	d.Push(0, 0, streamPacket(1, 0))
-	_, repair := codedStream(t, 1, 1, 4, 1)
-	good := repair[0]
-	change := func(at int, v byte) []byte {
-		b := bytes.Clone(good)
-		b[at] = v
-		return b
-	}
-	bad := [][]byte{
-		nil, {0x80}, make([]byte, 11), make([]byte, 1500), // no RTP
-		change(18, 0), change(18, 255), // K
-		change(19, 0), change(19, 5), // n
-		change(20, 3), change(20, 255), // ESI
-		change(21, 0x10), change(21, 0x01), // version, code
-		change(0, 0x80), change(0, 0x82), change(0, 0xa1), change(0, 0x91), // CSRC count, padding, extension
-		change(1, 97), good[:22], good[:36],
-	}
-	long := streamPacket(1, 1)
-	bad = append(bad, append(long, make([]byte, 2000)...))
-	for _, b := range bad {
-		d.Push(0, time.Millisecond, b)
-	}
-	if s := d.Stats(); s.Malformed != uint64(len(bad)) || s.Repairs != 0 {
-		t.Errorf("%d malformed of %d, %d repair packets", s.Malformed, len(bad), s.Repairs)
-	}
-}
-
-// Repair packets that contradict their block, another block or a source packet
-// are counted and do no harm.
-func TestDisagreeingRepairs(t *testing.T) {
-	d := newRig(t, 100*time.Millisecond, 1)
-	source, repair := codedStream(t, 1, 1, 8, 4)
-	d.Push(0, 0, streamPacket(1, 0))
-	d.Push(0, time.Millisecond, repair[0])
-	lie := func(change func(b []byte)) {
-		b := bytes.Clone(repair[1])
-		change(b)
-		d.Push(0, time.Millisecond, b)
-	}
-	lie(func(b []byte) { b[18] = 9 })
-	lie(func(b []byte) { b[19] = 7 })
-	lie(func(b []byte) { b[7]++ })                // timestamp
-	lie(func(b []byte) { b[17] = 2 })             // overlaps, from the second packet on
-	lie(func(b []byte) { b[17] = 0; b[7] -= 90 }) // overlaps, from before
-	d.Push(0, time.Millisecond, repair[1][:len(repair[1])-1])
-	d.Push(0, time.Millisecond, append(bytes.Clone(repair[1]), 0))
-	for i, p := range source {
-		if i > 1 {
-			d.Push(0, time.Duration(1+i)*time.Millisecond, p)
-		}
-	}
-	d.Push(0, 10*time.Millisecond, repair[2])
-	d.Tick(time.Second)
-	if s := d.Stats(); s.Disagreeing != 7 || s.Lost != 0 || s.RecoveredParity != 2 || s.BadRecovery != 0 {
-		s.Paths = nil
-		t.Errorf("%+v", s)
-	}
-}
-
-// A repair symbol that is wrong gives no wrong packet as far as what it
-// recovers can be checked: F, L and padding, sequence number, SSRC. The payload
-// is for the tag to vouch for.
-func TestWrongSymbolIsNotDelivered(t *testing.T) {
-	source, repair := codedStream(t, 1, 1, 8, 2)
-	for _, at := range []int{0, 1, 2, aduHeader + 2, aduHeader + 3, aduHeader + 8, aduHeader + 9, aduHeader + 10, aduHeader + 11} {
-		for change := 1; change < 256; change += 3 {
-			d := newRig(t, 100*time.Millisecond, 1)
-			d.Push(0, 0, streamPacket(1, 0))
-			for i, p := range source {
-				if i != 3 && i != 5 {
-					d.Push(0, time.Duration(1+i)*time.Millisecond, p)
-				}
-			}
-			b := bytes.Clone(repair[0])
-			b[repairHeader+at] ^= byte(change)
-			d.Push(0, 10*time.Millisecond, b)
-			d.Push(0, 10*time.Millisecond, repair[1])
-			d.Tick(time.Second)
-			if s := d.Stats(); s.BadRecovery != 1 || s.RecoveredParity != 0 || s.Lost != 2 || s.Delivered != 7 {
-				t.Fatalf("octet %d of the symbol ⊕ %#x: recovered %d, bad %d, lost %d", at, change, s.RecoveredParity, s.BadRecovery, s.Lost)
-			}
-		}
-	}
-}
-
-// A block that names packets far ahead, or has more rows than it can use, does
-// not take more than its share of memory.
-func TestHostileRepairsAreBounded(t *testing.T) {
-	d := newRig(t, 200*time.Millisecond, 2)
-	rng := rand.New(rand.NewPCG(8, 8))
-	n := 0
-	for range 1000 {
-		now := time.Duration(n) * time.Millisecond
-		d.Push(0, now, streamPacket(1, n))
-		n++
-		d.Tick(now)
-		for range 20 {
-			b := make([]byte, repairHeader+aduHeader+rtpHeader+rng.IntN(1600))
-			h := RepairHeader{PT: RepairPT, Timestamp: uint32(n)*90 + uint32(rng.IntN(1000)), SourceSSRC: 1, ISN: uint16(n + rng.IntN(3000) - 500), K: uint8(1 + rng.IntN(254))}
-			h.N = uint8(1 + rng.IntN(int(h.K)))
-			h.ESI = uint8(int(h.K) + rng.IntN(MaxSymbols-int(h.K)))
-			for i := range b[repairHeader:] {
-				b[repairHeader+i] = byte(rng.Uint32())
-			}
-			h.Put(b)
-			d.Push(1, now, b)
-		}
-	}
-	d.Tick(time.Hour)
-	s := d.Stats()
-	if s.Delivered != 1000 || s.Lost != 0 {
-		t.Errorf("delivered %d, lost %d", s.Delivered, s.Lost)
-	}
-	for i, x := range d.got {
-		if x.Seq != oneCycle+uint64(i) || !bytes.Equal(d.pkts[i], streamPacket(1, i)) {
-			t.Fatalf("packet %d is not what was sent", i)
-		}
-	}
-	if most := uint64(d.pool.limit+poolChunk) * uint64(d.pool.size); s.MemoryBytes > most {
-		t.Errorf("%d bytes, the bound is %d", s.MemoryBytes, most)
 	}
 }
 

@@ -41,6 +41,7 @@ type epoch struct {
 
 	fresh  bool          // nothing released since the start or restart
 	anew   bool          // nothing delivered since the clock was set anew
+	floor  uint64        // below this, all was delivered before a restart
 	gap    uint64        // first packet at hand after a missing head; 0 unknown
 	lastTS int64         // of the packet before head, known or interpolated
 	lastOK time.Duration // when a packet last came in time
@@ -77,6 +78,7 @@ func (e *epoch) start(now time.Duration, h sourceHeader) {
 	e.clock.reset()
 	e.unwrap.start(h.seq, h.ts, now)
 	e.begin(e.unwrap.seq)
+	e.floor = 0
 	e.lastTS = e.unwrap.ts
 	e.score, e.confirmed, e.base = 0, false, e.unwrap.seq
 	e.lastOK, e.pushed, e.bad = now, now, 0
@@ -100,7 +102,11 @@ func (e *epoch) advance(seq uint64) {
 			e.blocks.finish(b)
 		}
 	}
-	for s := w.tail; s+keep < seq && s < w.limit; s++ {
+	forget := w.limit // all, if the ring is skipped
+	if seq <= w.limit {
+		forget = max(seq, keep) - keep
+	}
+	for s := w.tail; s < forget; s++ {
 		if b := w.at(s).block; b >= 0 && e.blocks.blocks[b].end() == s+1 {
 			e.blocks.remove(b)
 		}
@@ -164,7 +170,7 @@ func (e *epoch) between(seq, n uint64) int64 {
 // lower lets the epoch begin with an earlier packet, as long as it has not
 // begun to release.
 func (e *epoch) lower(seq uint64) bool {
-	if !e.fresh || !e.win.lower(seq) {
+	if !e.fresh || seq < e.floor || !e.win.lower(seq) {
 		return false
 	}
 	e.gap = 0

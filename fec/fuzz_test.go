@@ -50,6 +50,9 @@ func audit(t testing.TB, d *Decoder) {
 			if free[int32(i)] {
 				continue
 			}
+			if s := w.at(b.end() - 1); s == nil || s.block != int32(i) {
+				t.Fatalf("block %d of %d…%d is not forgotten, window %d…%d", i, b.isn, b.end(), w.tail, w.limit)
+			}
 			missing := 0
 			for seq := b.isn; seq < b.end(); seq++ {
 				s := w.at(seq)

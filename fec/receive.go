@@ -26,7 +26,7 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 	ahead := e.clock.ahead(sample)
 	if ahead > maxAhead || !e.unwrap.plausible(seq, ts) {
 		d.stats.Implausible++
-		d.unusable(e, now, seq, h)
+		d.unusable(e, now, h)
 		return
 	}
 	e.clock.sample(path, now, sample)
@@ -44,7 +44,7 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 			e.win.reserve(seq + 1)
 			e.win.at(seq).how |= cameLate
 		}
-		d.unusable(e, now, seq, h)
+		d.unusable(e, now, h)
 		return
 	}
 	if e.fresh && e.win.head == e.win.next {
@@ -97,7 +97,7 @@ func (d *Decoder) afterwards(e *epoch, path int, now time.Duration, seq uint64, 
 	if s != nil && s.arrived&bit != 0 {
 		p.Duplicates++
 		d.stats.Duplicates++
-		d.unusable(e, now, seq, h)
+		d.unusable(e, now, h)
 		return
 	}
 	p.Received++
@@ -113,7 +113,7 @@ func (d *Decoder) afterwards(e *epoch, path int, now time.Duration, seq uint64, 
 			d.store(e, s, now, ts, pkt)
 		}
 	}
-	d.unusable(e, now, seq, h)
+	d.unusable(e, now, h)
 }
 
 // store keeps the first copy of a source packet.
@@ -192,7 +192,7 @@ func (d *Decoder) solve(e *epoch, i int32, now time.Duration) {
 // stream that cannot be. When a while brings nothing else, the sender's clock
 // or numbering jumped, or every path became slower than D: then the epoch
 // begins anew.
-func (d *Decoder) unusable(e *epoch, now time.Duration, seq uint64, h sourceHeader) {
+func (d *Decoder) unusable(e *epoch, now time.Duration, h sourceHeader) {
 	if e.bad == 0 {
 		e.badSince = now
 	}
@@ -202,13 +202,16 @@ func (d *Decoder) unusable(e *epoch, now time.Duration, seq uint64, h sourceHead
 	}
 	if e == d.cur {
 		d.force(e, now, e.win.next)
-		if seq >= e.win.head {
-			d.force(e, now, seq+1)
-		}
 	}
-	if head := e.win.head; seq < head {
-		seq = head + uint64(h.seq-uint16(head)) // the same number, one cycle on
+	// The same number at the next place that it has after the head; if that is
+	// not half a cycle on, what lies between was lost.
+	head := e.win.head
+	skip := h.seq - uint16(head)
+	seq := head + uint64(skip)
+	if e == d.cur && skip < 1<<15 {
+		d.force(e, now, seq+1)
 	}
+	e.floor = e.win.head
 	e.unwrap.restart(seq, e.unwrap.timestamp(h.ts, now), now)
 	e.clock.reset()
 	e.begin(seq + 1)

@@ -10,8 +10,10 @@ const (
 	// nearby: within this many ticks the nearest sequence number is right
 	// even at rates far above any contribution.
 	nearby = clockRate
-	// rateSpan is how many ticks a packet rate is measured over.
-	rateSpan = clockRate / 2
+	// rateSpan is how many ticks a packet rate is measured over, and rateFirst
+	// how many the first measure needs.
+	rateSpan  = clockRate / 2
+	rateFirst = clockRate / 50
 	// jumpSlack is how far a sequence number may be ahead of what the
 	// timestamp says before it needs a witness.
 	jumpSlack = 4096
@@ -34,6 +36,7 @@ type unwrapper struct {
 	at  time.Duration
 
 	rate    float64 // packets per tick; 0 until measured
+	settled bool    // rate was measured over rateSpan
 	rateSeq uint64  // where the measurement began
 	rateTS  int64
 
@@ -118,11 +121,12 @@ func (u *unwrapper) accept(seq uint64, ts int64, now time.Duration) {
 		u.rateSeq, u.rateTS = seq, ts // no rate is measured over a pause or an outage
 		return
 	}
-	if d := ts - u.rateTS; d >= rateSpan || u.rate == 0 {
+	d := ts - u.rateTS
+	if d >= rateSpan || !u.settled && d >= rateFirst {
 		u.rate = float64(seq-u.rateSeq) / float64(d)
-		if d >= rateSpan {
-			u.rateSeq, u.rateTS = seq, ts
-		}
+	}
+	if d >= rateSpan {
+		u.rateSeq, u.rateTS, u.settled = seq, ts, true
 	}
 }
 
