@@ -384,3 +384,24 @@ func anchors(text string) map[string]bool {
 	}
 	return found
 }
+
+var metricName = regexp.MustCompile(`quartet_gateway_([a-z_]+[a-z])`)
+
+// Metrics named in the documents exist.
+func TestMetricsExist(t *testing.T) {
+	source := document(t, "uplink/gateway/metrics.go")
+	m := repository(t)
+	for _, name := range m.texts(t) {
+		if !strings.HasPrefix(name, "docs/") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(m.root, name)); err != nil {
+			continue
+		}
+		for _, x := range metricName.FindAllStringSubmatch(document(t, name), -1) {
+			if !strings.Contains(source, `"`+x[1]+`"`) && !strings.Contains(source, `prefix+"`+x[1]+`"`) {
+				t.Errorf("%s: the gateway has no metric quartet_gateway_%s", name, x[1])
+			}
+		}
+	}
+}
