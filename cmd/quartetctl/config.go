@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 )
 
@@ -64,7 +65,7 @@ func checkFile(e *env, name string, strict bool) bool {
 	good := len(issues) == 0 && !(strict && len(warnings) > 0)
 	if good && kind == config.KindBox {
 		box, _, _ := config.ParseBox(doc)
-		plan, err := planOf(box)
+		plan, err := boxplan.Of(box)
 		if err != nil {
 			fmt.Fprintf(e.out, "%s: %s %s\n", name, e.screen.paint(red, "error:"), clean(err.Error()))
 			return false

@@ -39,6 +39,7 @@ var commands = []command{
 	configExplainCommand,
 	fecMatrixCommand,
 	planCommand,
+	demoCommand,
 	versionCommand,
 }
 

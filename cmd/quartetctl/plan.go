@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"quartet/device/config"
 	"quartet/uplink"
 )
 
@@ -75,34 +74,6 @@ func printPlan(e *env, d uplink.Demand, p uplink.Plan) {
 	for _, n := range p.Notes {
 		row("note", "%s", n)
 	}
-}
-
-// planOf puts a box document through the planner.
-func planOf(b *config.Box) (uplink.Plan, error) {
-	o := &b.Output
-	d := uplink.Demand{BitrateBPS: o.MaxBitrateKbps.BitsPerSecond(), PacketsPerMessage: o.TSPacketsPerMessage, Latency: o.LatencyMS.Duration(),
-		OverheadPercent: float64(o.OverheadPercent), RTT: o.RTTMS.Duration(), LossPercent: o.LossPercent,
-		K: o.FEC.K, MaxBlock: o.FEC.MaxBlockMS.Duration()}
-	if o.FEC.Rows != nil {
-		if d.Rows = *o.FEC.Rows; d.Rows == 0 {
-			d.Rows = -1
-		}
-	}
-	groups := map[string]int{}
-	for i := range b.Paths {
-		p := &b.Paths[i]
-		if p.Profile != config.ProfileRTPFEC {
-			continue
-		}
-		d.Streams++
-		stagger := time.Duration(groups[b.MergeGroupOf(i)]%2) * 15 * time.Millisecond
-		groups[b.MergeGroupOf(i)]++
-		if p.StaggerMS != nil {
-			stagger = p.StaggerMS.Duration()
-		}
-		d.Stagger = max(d.Stagger, stagger)
-	}
-	return uplink.NewPlan(d)
 }
 
 // rateFlag reads 10M, 800k, 10Mbit/s, 10000000.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/device/health"
 	"quartet/uplink"
@@ -42,7 +43,7 @@ type boxOptions struct {
 func newBox(doc *config.Box, o boxOptions) (*box, error) {
 	b := &box{opts: o, doc: doc}
 	var err error
-	if b.p, err = planOf(doc); err != nil {
+	if b.p, err = boxplan.Of(doc); err != nil {
 		return nil, err
 	}
 	b.watch = newWatcher(b, health.New(health.Catalogue()))
@@ -144,7 +145,7 @@ func (b *box) reload() (changed, warnings []string, err error) {
 	if fixed := fixedChanges(old, doc); len(fixed) > 0 {
 		return nil, warnings, fmt.Errorf("%s cannot change while running: restart quartetd", strings.Join(fixed, ", "))
 	}
-	plan, err := planOf(doc)
+	plan, err := boxplan.Of(doc)
 	if err != nil {
 		return nil, warnings, err
 	}
@@ -154,7 +155,7 @@ func (b *box) reload() (changed, warnings []string, err error) {
 	}
 	// All that can fail comes before all that takes effect.
 	redial := map[int]uplink.Dialer{}
-	staggers := staggersOf(doc)
+	staggers := boxplan.Staggers(doc)
 	for i := range doc.Paths {
 		if reflect.DeepEqual(old.Paths[i], doc.Paths[i]) && plan.SRTLatency == b.p.SRTLatency && sameBuffers(old, doc) {
 			continue
@@ -208,7 +209,7 @@ func fixedChanges(old, doc *config.Box) (fields []string) {
 	if len(old.Paths) != len(doc.Paths) {
 		return append(fields, "the number of paths")
 	}
-	staggersBefore, staggers := staggersOf(old), staggersOf(doc)
+	staggersBefore, staggers := boxplan.Staggers(old), boxplan.Staggers(doc)
 	for i := range doc.Paths {
 		a, b := old.Paths[i], doc.Paths[i]
 		at := fmt.Sprintf("paths[%d].", i)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"quartet/capture"
@@ -13,6 +12,7 @@ import (
 	capsrt "quartet/capture/srt"
 	"quartet/capture/tsfile"
 	"quartet/capture/udp"
+	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/uplink"
 	"quartet/uplink/rtp"
@@ -26,54 +26,6 @@ import (
 // This file alone turns the configuration's words into the parts' own types,
 // and is the only switch on kinds of input and of path.
 
-// planOf asks the planner for what the configuration wants.
-func planOf(doc *config.Box) (uplink.Plan, error) {
-	out := doc.Output
-	d := uplink.Demand{
-		BitrateBPS: out.MaxBitrateKbps.BitsPerSecond(), PacketsPerMessage: out.TSPacketsPerMessage,
-		Latency: out.LatencyMS.Duration(), OverheadPercent: float64(out.OverheadPercent),
-		RTT: out.RTTMS.Duration(), LossPercent: out.LossPercent,
-		K: out.FEC.K, MaxBlock: out.FEC.MaxBlockMS.Duration(),
-	}
-	if r := out.FEC.Rows; r != nil {
-		d.Rows = *r
-		if *r == 0 {
-			d.Rows = -1
-		}
-	}
-	staggers := staggersOf(doc)
-	for i, p := range doc.Paths {
-		if p.Profile == config.ProfileRTPFEC {
-			d.Streams++
-			d.Stagger = max(d.Stagger, staggers[i])
-		}
-	}
-	return uplink.NewPlan(d)
-}
-
-// staggersOf gives each path its stagger: what the configuration says, else 0
-// and 15 ms in turn among the rtp-fec paths of a merge group, so that one common
-// glitch hits different packets on each.
-func staggersOf(doc *config.Box) []time.Duration {
-	staggers, seen := make([]time.Duration, len(doc.Paths)), map[string]int{}
-	for i, p := range doc.Paths {
-		if p.StaggerMS != nil {
-			staggers[i] = p.StaggerMS.Duration()
-			continue
-		}
-		if p.Profile != config.ProfileRTPFEC {
-			continue
-		}
-		group := p.MergeGroup
-		if group == "" {
-			group = "leg " + strconv.Itoa(p.Leg)
-		}
-		staggers[i] = time.Duration(seen[group]%2) * 15 * time.Millisecond
-		seen[group]++
-	}
-	return staggers
-}
-
 // buildSource makes the input. paced tells that its instants are already those
 // of a paced source.
 func buildSource(in config.Input, now func() time.Duration, log *slog.Logger) (src capture.Source, paced bool, err error) {
@@ -86,16 +38,28 @@ func buildSource(in config.Input, now func() time.Duration, log *slog.Logger) (s
 		s, err := buildUDP(in, now, log)
 		return s, false, err
 	case config.TypeSRT:
-		o := srtOptions(in.SRT)
-		o.Passphrase, o.KeyLength, o.StreamID = in.Passphrase.Reveal(), in.KeyLength, in.StreamID
-		o.Latency, o.Interface, o.LocalAddr = in.LatencyMS.Duration(), in.Interface, in.Source
-		s, err := capsrt.New(capsrt.Config{Addr: u.Address(), Listen: in.Mode == config.ModeListener, Options: o, Now: now})
+		s, err := capsrt.New(capsrt.Config{URL: srtInput(in, u), Now: now, Log: log})
 		return s, false, err
 	case config.TypeFile:
 		s, err := tsfile.New(tsfile.Config{Path: u.File, Loop: in.Loop, PCRPID: mpegts.PID(in.PCRPID), Now: now})
 		return s, true, err
 	}
 	return nil, false, fmt.Errorf("input.type: %q is not built into this program", in.Type)
+}
+
+// srtInput is the far end or the port of an SRT input.
+func srtInput(in config.Input, u config.URL) srt.URL {
+	o := srtOptions(in.SRT)
+	o.Passphrase, o.KeyLength, o.StreamID = in.Passphrase.Reveal(), in.KeyLength, in.StreamID
+	if o.Passphrase == "" {
+		o.KeyLength = 0
+	}
+	o.Latency, o.Interface, o.LocalAddr = in.LatencyMS.Duration(), in.Interface, in.Source
+	mode := srt.Caller
+	if in.Mode == config.ModeListener {
+		mode = srt.Listening
+	}
+	return srt.URL{Mode: mode, Addr: u.Address(), Options: o}
 }
 
 // buildUDP makes a UDP or RTP input of one or two legs.
@@ -133,7 +97,7 @@ func buildUDP(in config.Input, now func() time.Duration, log *slog.Logger) (capt
 
 // buildPaths makes the dialer of each path.
 func buildPaths(doc *config.Box, plan uplink.Plan) ([]uplink.PathConfig, error) {
-	staggers := staggersOf(doc)
+	staggers := boxplan.Staggers(doc)
 	paths := make([]uplink.PathConfig, len(doc.Paths))
 	for i := range doc.Paths {
 		p, err := buildPath(doc, i, plan, staggers[i])

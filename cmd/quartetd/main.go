@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/uplink/srt"
 )
@@ -93,7 +94,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if args[0] == "check" {
-		plan, err := planOf(doc)
+		plan, err := boxplan.Of(doc)
 		if err != nil {
 			fmt.Fprintln(stderr, "quartetd:", err)
 			return exitUsage

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
@@ -121,7 +122,7 @@ func (b *box) Preflight(ctx context.Context, name string) (control.Preflight, er
 		if doc.Paths[i].Mode == config.ModeListener {
 			return control.Preflight{}, fmt.Errorf("path %s listens: a preflight can only call; start it at the far end", name)
 		}
-		pc, err := buildPath(doc, i, plan, staggersOf(doc)[i])
+		pc, err := buildPath(doc, i, plan, boxplan.Staggers(doc)[i])
 		if err != nil {
 			return control.Preflight{}, err
 		}

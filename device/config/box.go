@@ -90,9 +90,11 @@ type Leg struct {
 
 // Output is what holds for all paths of the box.
 type Output struct {
-	// Total latency from the box's input to the gateway's output. The planner
-	// divides it between SRT's retransmissions, the stagger and the FEC block,
-	// and refuses what does not fit.
+	// Total latency from the instant at which the box sends a packet to its
+	// release by the gateway. The network's own one-way delay and the hold of
+	// input.jitter_ms come on top. The planner divides it between SRT's
+	// retransmissions, stagger, skew and the FEC block, and refuses what does
+	// not fit.
 	LatencyMS Milliseconds `json:"latency_ms" default:"500" range:"20..15000"`
 	// Repair packets of each path, in percent of its source packets. 0: none,
 	// retransmission and the other paths alone repair.
@@ -115,10 +117,16 @@ type Output struct {
 	PreviousKey Secret `json:"previous_key" format:"hexkey"`
 	// Overrides of what the planner would choose for the FEC.
 	FEC FEC `json:"fec"`
-	// Round-trip time that the planner assumes until it is measured.
+	// Round-trip time of the longest path, for which the planner plans.
 	RTTMS Milliseconds `json:"rtt_ms" default:"50" range:"0..2000"`
-	// Packet loss that the planner assumes until it is measured.
+	// Packet loss that the planner plans for.
 	LossPercent float64 `json:"loss_percent" default:"1" range:"0..50"`
+	// Largest difference of one-way delay among the paths of a merge group.
+	// Packets that only the slower path delivers come that much later.
+	SkewMS Milliseconds `json:"skew_ms" default:"10" range:"0..5000"`
+	// Latency between two gateways of a merge group that forward to each other;
+	// 0 where they do not.
+	PeerHopMS Milliseconds `json:"peer_hop_ms" default:"20" range:"0..1000"`
 }
 
 // FEC overrides the planner's Reed-Solomon parameters.

@@ -24,7 +24,7 @@ func EncodeExample(doc any) []byte {
 		"Input.JitterMS": true, "Input.OnInputLoss": true,
 		"Output.LatencyMS": true, "Output.OverheadPercent": true, "Output.MaxBitrateKbps": true,
 		"Path.Leg": true, "Path.Profile": true, "Path.KeyLength": true,
-		"Gateway.HTTP": true, "HTTP.Listen": true, "Contribution.LatencyMS": true, "Contribution.MaxBitrateKbps": true,
+		"Gateway.HTTP": true, "HTTP.Listen": true, "Contribution.MaxBitrateKbps": true,
 		"Contribution.OnInputLoss": true, "GatewayInput.From": true, "GatewayInput.Mode": true, "Peer.LatencyMS": true,
 	}})
 }

@@ -40,9 +40,10 @@ type Listener struct {
 type Contribution struct {
 	// Name of the contribution in status, logs and metrics.
 	Name string `json:"name" required:"yes" format:"name"`
-	// Time from the box's input to this gateway's output; the same as the box's
+	// Time from the instant at which the box sends a packet to its release here,
+	// beyond the network's one-way delay. 0: what the box says, its
 	// output.latency_ms.
-	LatencyMS Milliseconds `json:"latency_ms" default:"500" range:"20..15000"`
+	LatencyMS Milliseconds `json:"latency_ms" range:"0..15000"`
 	// Highest bit rate of the feed; memory is bounded with it.
 	MaxBitrateKbps Kbps `json:"max_bitrate_kbps" default:"20000" range:"100..200000"`
 	// The contribution key, at least 32 bytes in hex, as the box has it.

@@ -66,7 +66,7 @@ func (g *Gateway) contribution(r *report, path string, c *Contribution, streams 
 	for k := range c.Inputs {
 		in, where := &c.Inputs[k], fmt.Sprintf("%s.inputs[%d]", path, k)
 		firstHand = firstHand || in.From == FromBox
-		if in.LatencyMS >= c.LatencyMS {
+		if c.LatencyMS > 0 && in.LatencyMS >= c.LatencyMS {
 			r.errors.add(where+".latency_ms", fmt.Sprint(in.LatencyMS), fmt.Sprintf("is not less than the contribution's latency_ms %d", c.LatencyMS),
 				"lower it, or raise the contribution's (and the box's output.latency_ms)")
 		}
@@ -84,7 +84,7 @@ func (g *Gateway) contribution(r *report, path string, c *Contribution, streams 
 		}
 		r.socket(where, u, ModeCaller, p.Source, p.SRT)
 		r.encryption(where, u, p.Passphrase)
-		if p.LatencyMS >= c.LatencyMS {
+		if c.LatencyMS > 0 && p.LatencyMS >= c.LatencyMS {
 			r.errors.add(where+".latency_ms", fmt.Sprint(p.LatencyMS), fmt.Sprintf("is not less than the contribution's latency_ms %d", c.LatencyMS), "lower it")
 		}
 	}

@@ -143,7 +143,7 @@ func TestGatewayRules(t *testing.T) {
 		{"caller without url", []string{`"listener": "srt"`, `"mode": "caller"`}, "contributions[0].inputs[0].url: is missing with mode caller; write srt://host:port"},
 		{"caller of rtp", []string{`"listener": "srt"`, `"mode": "caller", "url": "rtp://h:1"`}, "contributions[0].inputs[0].url: is not SRT; write srt://host:port"},
 		{"caller with mode in its url", []string{`"listener": "srt"`, `"mode": "caller", "url": "srt://h:1?mode=caller"`}, "contributions[0].inputs[0].url: has the parameter mode, which has no meaning here; remove it from the address"},
-		{"input latency", []string{`"listener": "srt"`, `"listener": "srt", "latency_ms": 500`}, "contributions[0].inputs[0].latency_ms: 500 is not less than the contribution's latency_ms 500; lower it, or raise the contribution's (and the box's output.latency_ms)"},
+		{"input latency", []string{`"listener": "srt"`, `"listener": "srt", "latency_ms": 500`, `"inputs"`, `"latency_ms": 500, "inputs"`}, "contributions[0].inputs[0].latency_ms: 500 is not less than the contribution's latency_ms 500; lower it, or raise the contribution's (and the box's output.latency_ms)"},
 		{"only peers", []string{`"name": "box"`, `"name": "box", "from": "peer"`}, "warning: contributions[0].inputs: all come from peers: this gateway adds no redundancy; let the box send a stream here too"},
 		{"peer is not SRT", []string{"srt://gw1b", "rtp://gw1b"}, "contributions[0].peers[0].url: is not SRT; write srt://host:port"},
 		{"peer latency", []string{`"peers": [{`, `"latency_ms": 50, "peers": [{"latency_ms": 60, `}, "contributions[0].peers[0].latency_ms: 60 is not less than the contribution's latency_ms 50; lower it"},

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"quartet/capture/mpegts"
 	"quartet/tests/ledger"
 	"quartet/tests/relay"
 	"quartet/tests/tsgen"
@@ -36,6 +38,8 @@ type Config struct {
 	Plan     *uplink.Plan // instead of the planner's
 	Seed     uint64
 	Relay    relay.Impairment // both directions, besides the delay
+
+	box bool // a quartetd is the sender, not this process
 }
 
 // Chain is running from New to the end of the test.
@@ -56,6 +60,8 @@ type Chain struct {
 	stopped bool
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
+
+	stopSender func()
 }
 
 // Gateway is one gateway of a chain, which can be killed and started again.
@@ -103,10 +109,35 @@ func New(t testing.TB, cfg Config) *Chain {
 	for _, g := range c.Gateways {
 		g.Start()
 	}
-	c.addSender()
-	c.wg.Go(func() { c.Sender.Run(ctx) })
-	c.WaitUp()
+	if c.Cfg.box {
+		return c
+	}
+	c.startSender(ctx)
 	return c
+}
+
+// startSender makes a Sender, runs it and waits until its paths are up.
+func (c *Chain) startSender(ctx context.Context) {
+	c.T.Helper()
+	c.addSender()
+	ctx, cancel := context.WithCancel(ctx)
+	done, s := make(chan struct{}), c.Sender
+	c.wg.Go(func() {
+		defer close(done)
+		s.Run(ctx)
+	})
+	c.stopSender = func() { cancel(); <-done }
+	c.WaitUp()
+}
+
+// RestartSender ends the sender, as a process would end, and starts another,
+// with an SSRC of its own. The stream's clock is carried on after the pause.
+func (c *Chain) RestartSender() {
+	c.T.Helper()
+	begun := c.Now()
+	c.stopSender()
+	c.startSender(context.WithoutCancel(c.T.Context()))
+	c.lead += c.Now() - begun
 }
 
 func (c *Chain) defaults() {
@@ -304,7 +335,10 @@ func (c *Chain) Eventually(within time.Duration, what string, ok func() bool) ti
 
 // Feed sends the stream at its rate for d. Calls follow each other without a
 // step in the stream.
-func (c *Chain) Feed(d time.Duration) {
+func (c *Chain) Feed(d time.Duration) { c.feed(c.Sender, d, 1) }
+
+// feed writes the stream into w, n packets at a time.
+func (c *Chain) feed(w mpegts.Writer, d time.Duration, n int) {
 	if c.sent == 0 {
 		c.lead = c.Now()
 	}
@@ -316,9 +350,9 @@ func (c *Chain) Feed(d time.Duration) {
 		<-tick.C
 		now := c.Now()
 		for at := c.lead + c.gen.At(c.gen.Count()); at <= now; at = c.lead + c.gen.At(c.gen.Count()) {
-			buf = c.gen.Next(buf[:0], 1)
+			buf = c.gen.Next(buf[:0], n)
 			c.Ledger.WriteTS(at, buf)
-			if err := c.Sender.WriteTS(at, buf); err != nil {
+			if err := w.WriteTS(at, buf); err != nil {
 				c.T.Error(err)
 			}
 			c.sent++
@@ -352,6 +386,9 @@ func (c *Chain) Stop() {
 		return
 	}
 	c.stopped = true
+	if c.stopSender != nil {
+		c.stopSender()
+	}
 	c.cancel()
 	for _, g := range c.Gateways {
 		g.Stop()
@@ -394,6 +431,24 @@ func (g *Gateway) Stop() {
 	g.cancel()
 	<-g.done
 	g.cancel = nil
+}
+
+// Contribution is what Reconfigure changes.
+type Contribution = gateway.Contribution
+
+// Reconfigure changes the running gateway.
+func (g *Gateway) Reconfigure(change func(*Contribution)) {
+	g.c.T.Helper()
+	next := g.Config
+	k := next.Contributions[0]
+	k.Inputs = slices.Clone(k.Inputs)
+	change(&k)
+	next.Contributions = []gateway.Contribution{k}
+	if err := g.G.Apply(next); err != nil {
+		g.c.T.Errorf("gateway %d: %v", g.Index, err)
+		return
+	}
+	g.Config = next
 }
 
 // Status of the gateway's contribution.

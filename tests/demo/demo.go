@@ -32,7 +32,7 @@ type Options struct {
 	Bin      string        // folder of quartetd and quartet-gateway
 	Duration time.Duration // 0: until interrupted
 	Input    string        // udp:// or rtp:// address of a feed of the user's own; "": the test picture
-	Latency  time.Duration // total; 0: 300 ms
+	Latency  time.Duration // total; 0: 200 ms
 	Dir      string        // for configurations, logs and the picture; emptied first
 	Seed     uint64        // of the network's trouble
 	Out      io.Writer
@@ -66,7 +66,7 @@ type demo struct {
 // The error is ErrLost if the chain failed its promise.
 func Run(ctx context.Context, o Options) error {
 	if o.Latency == 0 {
-		o.Latency = 300 * time.Millisecond
+		o.Latency = 200 * time.Millisecond
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
@@ -97,6 +97,14 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	d.printHead()
+	select {
+	case <-ctx.Done():
+	case <-feed.flowing:
+	case <-feed.done:
+	case <-time.After(20 * time.Second):
+		feed.stop()
+		return fmt.Errorf("no packet from the feed within 20 s (log: %s)", feed.log)
+	}
 
 	began := d.now()
 	tick := time.NewTicker(time.Second)

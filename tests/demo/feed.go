@@ -19,10 +19,11 @@ import (
 
 // feed sends a transport stream to the box and enters it in the ledger.
 type feed struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error // valid after done
-	log    string
+	cancel  context.CancelFunc
+	flowing chan struct{} // closed at the first packet
+	done    chan struct{}
+	err     error // valid after done
+	log     string
 }
 
 // pictureRate is the constant rate of the test picture's transport stream.
@@ -52,8 +53,8 @@ func startFeed(ctx context.Context, input string, to netip.AddrPort, l *ledger.L
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	f := &feed{cancel: cancel, done: make(chan struct{}), log: log}
-	send := &sender{conn: conn, ledger: l, now: now}
+	f := &feed{cancel: cancel, flowing: make(chan struct{}), done: make(chan struct{}), log: log}
+	send := &sender{conn: conn, ledger: l, now: now, first: func() { close(f.flowing) }}
 	var run func(context.Context, *sender) error
 	if input == "" {
 		run = f.picture
@@ -108,10 +109,28 @@ func (f *feed) picture(ctx context.Context, w *sender) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("ffmpeg: %w", err)
 	}
-	err = forward(bufio.NewReaderSize(out, 1<<16), w)
+	r := bufio.NewReaderSize(out, 1<<16)
+	err = discard(r, settle, w.now)
+	if err == nil {
+		err = forward(r, w)
+	}
 	cmd.Process.Kill()
 	cmd.Wait()
 	return err
+}
+
+// settle is the time in which an encoder finds its pace; what it makes until
+// then is not sent.
+const settle = 1500 * time.Millisecond
+
+func discard(r io.Reader, d time.Duration, now func() time.Duration) error {
+	buf := make([]byte, datagram)
+	for begun := now(); now()-begun < d; {
+		if _, err := io.ReadFull(r, buf); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func forward(r io.Reader, w *sender) error {
@@ -134,9 +153,14 @@ type sender struct {
 	conn   *net.UDPConn
 	ledger *ledger.Ledger
 	now    func() time.Duration
+	first  func() // called once
 }
 
 func (s *sender) WriteTS(_ time.Duration, ts []byte) error {
+	if s.first != nil {
+		s.first()
+		s.first = nil
+	}
 	for len(ts) > 0 {
 		n := min(len(ts), datagram)
 		// Entered before it is sent, so that it cannot come out sooner.

@@ -1,0 +1,271 @@
+package chain
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"quartet/device/config"
+	"quartet/device/control"
+	"quartet/tests/tsgen"
+)
+
+// Box is a real quartetd in a process of its own, fed over UDP, in front of a
+// chain's relays and gateways.
+type Box struct {
+	c      *Chain
+	dir    string
+	Doc    config.Box
+	Socket string
+	Input  net.Addr // where the feed goes
+	cmd    *exec.Cmd
+	done   chan struct{}
+	conn   *net.UDPConn
+}
+
+var builds struct {
+	sync.Mutex
+	dir  string
+	done map[string]bool
+}
+
+// Program builds one of the project's programs, once for each test binary, and
+// returns its path.
+func Program(t testing.TB, pkg string) string {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	if builds.done == nil {
+		dir, err := os.MkdirTemp("", "quartet-programs-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		builds.dir, builds.done = dir, map[string]bool{}
+	}
+	bin := filepath.Join(builds.dir, filepath.Base(pkg))
+	if !builds.done[pkg] {
+		_, file, _, _ := runtime.Caller(0)
+		cmd := exec.Command("go", "build", "-o", bin, pkg)
+		cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go build %s: %v\n%s", pkg, err, out)
+		}
+		builds.done[pkg] = true
+	}
+	return bin
+}
+
+// RemovePrograms deletes what Program built; TestMain calls it at the end.
+func RemovePrograms() {
+	builds.Lock()
+	defer builds.Unlock()
+	if builds.dir != "" {
+		os.RemoveAll(builds.dir)
+		builds.dir, builds.done = "", nil
+	}
+}
+
+// NewBox starts relays and gateways as New does, and a quartetd as the sender.
+// change may alter its configuration before it is written.
+func NewBox(t testing.TB, cfg Config, change func(*config.Box)) (*Chain, *Box) {
+	t.Helper()
+	cfg.box = true
+	c := New(t, cfg)
+	b := &Box{c: c, dir: t.TempDir()}
+	port := c.freePort()
+	b.Input = net.UDPAddrFromAddrPort(loopback(port))
+	b.Socket = filepath.Join(b.dir, "control.sock")
+	b.Doc = c.BoxConfig(b.Input.String(), b.Socket)
+	if change != nil {
+		change(&b.Doc)
+	}
+	var err error
+	if b.conn, err = net.DialUDP("udp4", nil, b.Input.(*net.UDPAddr)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.conn.Close() })
+	b.Write()
+	b.Start()
+	return c, b
+}
+
+// BoxConfig is the configuration of a box that sends to the chain's relays.
+func (c *Chain) BoxConfig(input, socket string) config.Box {
+	d := config.Default[config.Box]()
+	d.Version, d.Name = config.SchemaVersion, "box"
+	d.Input.Type, d.Input.URL = config.TypeUDP, "udp://"+input
+	d.Output.Key = config.Secret(hex.EncodeToString(Key))
+	d.Output.LatencyMS = config.Milliseconds(c.Cfg.Latency.Milliseconds())
+	d.Output.OverheadPercent = int(c.Cfg.Overhead)
+	d.Output.MaxBitrateKbps = config.Kbps(c.Cfg.RateBPS / 1000)
+	d.Output.RTTMS = config.Milliseconds(c.Cfg.RTT.Milliseconds())
+	d.Control.Socket = socket
+	for i := range c.Cfg.Paths {
+		p := config.Default[config.Path]()
+		p.Name, p.Leg = fmt.Sprint(i), 1+i/2
+		p.URL = "srt://" + c.Relays[i].Addr().String()
+		p.StreamID, p.Passphrase = streamID(i), passphrase
+		stagger := config.Milliseconds(c.Cfg.Stagger[i].Milliseconds())
+		p.StaggerMS = &stagger
+		d.Paths = append(d.Paths, p)
+	}
+	return d
+}
+
+// Write writes the configuration file.
+func (b *Box) Write() {
+	b.c.T.Helper()
+	if err := os.WriteFile(b.file(), config.Encode(&b.Doc), 0o600); err != nil {
+		b.c.T.Fatal(err)
+	}
+}
+
+func (b *Box) file() string { return filepath.Join(b.dir, "box.json") }
+
+// Start starts quartetd and waits for its control socket.
+func (b *Box) Start() {
+	b.c.T.Helper()
+	bin := Program(b.c.T, "./cmd/quartetd")
+	b.cmd = exec.Command(bin, "run", "--config", b.file(), "--data", filepath.Join(b.dir, "data"))
+	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		b.c.T.Fatal(err)
+	}
+	defer log.Close()
+	b.cmd.Stdout, b.cmd.Stderr = log, log
+	if err := b.cmd.Start(); err != nil {
+		b.c.T.Fatal(err)
+	}
+	done := make(chan struct{})
+	b.done = done
+	cmd := b.cmd
+	go func() { cmd.Wait(); close(done) }()
+	b.c.T.Cleanup(func() { b.Kill(syscall.SIGKILL) })
+	b.c.Eventually(10*time.Second, "quartetd answers on its socket\n"+b.Log(), func() bool {
+		_, err := b.status()
+		return err == nil
+	})
+}
+
+// Kill sends a signal and waits until the process has ended; it returns how
+// long that took and its exit status.
+func (b *Box) Kill(sig syscall.Signal) (time.Duration, int) {
+	begun := time.Now()
+	b.cmd.Process.Signal(sig)
+	select {
+	case <-b.done:
+	case <-time.After(10 * time.Second):
+		b.cmd.Process.Kill()
+		<-b.done
+	}
+	return time.Since(begun), b.cmd.ProcessState.ExitCode()
+}
+
+// Hangup has the configuration read again by signal.
+func (b *Box) Hangup() { b.cmd.Process.Signal(syscall.SIGHUP) }
+
+// PID of the process.
+func (b *Box) PID() int { return b.cmd.Process.Pid }
+
+// Log is what quartetd has logged.
+func (b *Box) Log() string {
+	s, _ := os.ReadFile(filepath.Join(b.dir, "log"))
+	return string(s)
+}
+
+func (b *Box) status() (control.Status, error) {
+	c := control.NewClient(b.Socket)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return c.Status(ctx)
+}
+
+// Status of the box.
+func (b *Box) Status() control.Status {
+	b.c.T.Helper()
+	s, err := b.status()
+	if err != nil {
+		b.c.T.Fatalf("status: %v\n%s", err, b.Log())
+	}
+	return s
+}
+
+// Client of the control socket.
+func (b *Box) Client() *control.Client {
+	c := control.NewClient(b.Socket)
+	b.c.T.Cleanup(c.Close)
+	return c
+}
+
+// Alarm tells whether a condition is active: "code resource".
+func (b *Box) Alarm(code, resource string) bool {
+	for _, a := range b.Status().Active {
+		if string(a.Code) == code && (resource == "" || a.Resource == resource) {
+			return true
+		}
+	}
+	return false
+}
+
+// Alarms are the active conditions in words.
+func (b *Box) Alarms() string {
+	var s []string
+	for _, a := range b.Status().Active {
+		s = append(s, fmt.Sprintf("%s %s (%s)", a.Code, a.Resource, a.Text))
+	}
+	return strings.Join(s, "; ")
+}
+
+// WaitUp waits until every path is up and reported.
+func (b *Box) WaitUp() {
+	b.c.T.Helper()
+	b.c.Eventually(10*time.Second, "every path up and reported", func() bool {
+		for _, p := range b.Status().Paths {
+			if p.State != control.PathUp || p.Arrival == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// WriteTS sends the feed to the box; it makes a Box the chain's sender.
+func (b *Box) WriteTS(_ time.Duration, ts []byte) error {
+	for len(ts) > 0 {
+		n := min(len(ts), 7*tsgen.PacketSize)
+		if _, err := b.conn.Write(ts[:n]); err != nil && !strings.Contains(err.Error(), "refused") {
+			return err
+		}
+		ts = ts[n:]
+	}
+	return nil
+}
+
+// Background feeds the box until the function it returns is called, which
+// waits for the end.
+func (b *Box) Background() (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+				b.c.feed(b, 50*time.Millisecond, 7)
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
