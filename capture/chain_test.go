@@ -351,7 +351,7 @@ func TestNullPacketsBehindThePacer(t *testing.T) {
 		if len(events) != 2 || events[0].Kind != capture.InputLost || events[1].Kind != capture.InputReturned {
 			t.Fatalf("events %+v", events)
 		}
-		if d := events[0].At - 5*time.Second; d < 495*ms || d > 503*ms {
+		if d := events[0].At - 5*time.Second; d < 490*ms || d > 506*ms {
 			t.Errorf("lost %v after the cut", d)
 		}
 		for i := 1; i < len(marks); i++ {

@@ -19,7 +19,7 @@ const (
 	// steady is how long a source must have run to count as sound again.
 	steady = 10 * time.Second
 	// minSleep bounds how often the loop wakes while null packets are sent.
-	minSleep = 2 * time.Millisecond
+	minSleep = 5 * time.Millisecond
 )
 
 // InputConfig is what an Input is made of.

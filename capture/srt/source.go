@@ -16,15 +16,16 @@ import (
 )
 
 const (
-	// tick is the period at which messages are fetched.
-	tick = 2 * time.Millisecond
+	// tick is the period at which messages are fetched: waking up is what costs,
+	// and their instants do not depend on it.
+	tick = 5 * time.Millisecond
 	// batchSize is how many messages one call takes.
 	batchSize = 64
 	// takeover is the silence after which a caller makes room for the next one:
 	// it may be the same, whose first connection has died unseen.
 	takeover = 500 * time.Millisecond
 	// doorEvery is the number of ticks between two looks for such a caller.
-	doorEvery = 25
+	doorEvery = 10
 
 	// firstRetry and lastRetry bound the wait before the next call; it doubles
 	// from one to the other, jittered by a quarter, and starts anew after a

@@ -195,7 +195,7 @@ func TestListenerKeepsItsPortWhileCallersComeAndGo(t *testing.T) {
 	}
 }
 
-// The instants of messages follow the sender's clock, not the 2 ms at which they
+// The instants of messages follow the sender's clock, not the 5 ms at which they
 // are fetched.
 func TestInstantsFollowTheSender(t *testing.T) {
 	r := start(t, listener(quick))

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// tick is how often packets are handed on: all that are due.
-	tick = 2 * time.Millisecond
+	// tick is how often packets are handed on at most: all that are due.
+	tick = 5 * time.Millisecond
 	// behind is how late the player may be before it lets time pass instead of
 	// sending a burst: the process was stopped.
 	behind = 200 * time.Millisecond

@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// tick is the period at which the sockets are drained.
-	tick = 2 * time.Millisecond
+	// tick is the period at which the sockets are drained. Waking up is what
+	// costs: at 2 ms this goroutine took 4 % of a core, at 5 ms less than half,
+	// whatever the rate. Arrival instants are the kernel's, so a pacer that holds
+	// packets longer than this adds no delay for it.
+	tick = 5 * time.Millisecond
 	// rounds bounds the batches that one socket gets in one tick; more than a
 	// receive buffer of the default size holds.
 	rounds = 64
@@ -26,7 +29,7 @@ const (
 	firstRetry  = 250 * time.Millisecond
 	lastRetry   = 2 * time.Second
 	// publishEvery is the number of ticks between two updates of Stats.
-	publishEvery = 10
+	publishEvery = 4
 
 	// DefaultWait is how long a packet of a single RTP leg waits for one before
 	// it that is missing.
