@@ -65,11 +65,11 @@ func releases(t *testing.T, c simConfig) (o outcome, delay []time.Duration, sent
 }
 
 // The release delay is D beyond the fastest path's delay, without jitter, and
-// stays so with clocks that drift apart by 200 ppm for ten minutes.
+// stays so with clocks that drift apart by 200 ppm for minutes.
 func TestReleaseClockDrift(t *testing.T) {
-	for _, ppm := range []float64{-200, -50, 0, 50, 200} {
+	for _, ppm := range []float64{-200, 0, 200} {
 		c := simConfig{
-			seed: 3, params: Params{K: 32, R: 2, Streams: 2}, rate: 200, length: 10 * time.Minute,
+			seed: 3, params: Params{K: 32, R: 2, Streams: 2}, rate: 200, length: 5 * time.Minute,
 			latency: 400 * time.Millisecond, ssrc: 1, seq: 7, drift: ppm * 1e-6, tick: 5 * time.Millisecond,
 			paths: paths(2, func(i int, p *simPath) {
 				p.delay = time.Duration(20+30*i) * time.Millisecond
@@ -111,7 +111,7 @@ func TestJoinPathsAtDifferentTimes(t *testing.T) {
 		for _, second := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 3 * time.Second, 15 * time.Second} {
 			const latency = 500 * time.Millisecond
 			c := simConfig{
-				params: Params{K: 20, R: 2, Streams: 2}, rate: 400, length: 30 * time.Second,
+				params: Params{K: 20, R: 2, Streams: 2}, rate: 400, length: 20 * time.Second,
 				latency: latency, ssrc: 1, seq: 65000,
 				paths: paths(2, func(i int, p *simPath) {
 					p.delay = 460 * time.Millisecond
@@ -266,7 +266,7 @@ func TestAllPathsSlowerThanD(t *testing.T) {
 // is lost, also at a varying rate and through turns of the sequence number.
 func TestClockFarBehind(t *testing.T) {
 	s := newSim(t, simConfig{
-		params: Params{K: 20, R: 0, Streams: 1}, rate: 2000, length: 3 * time.Minute, tick: 5 * time.Millisecond,
+		params: Params{K: 20, R: 0, Streams: 1}, rate: 2000, length: 90 * time.Second, tick: 5 * time.Millisecond,
 		latency: 300 * time.Millisecond, ssrc: 1, seq: 1, size: 20, packets: 10000,
 		quiet: func(at time.Duration) bool { return at/(20*time.Second)%2 == 1 && at/(500*time.Microsecond)%10 != 0 },
 		paths: paths(1, func(_ int, p *simPath) {

@@ -239,6 +239,28 @@ func TestParamsAndConfigErrors(t *testing.T) {
 	}
 }
 
+func TestRowsAndBound(t *testing.T) {
+	p := Params{K: 64, R: 6, Streams: 4}
+	for n, want := range map[int]int{0: 0, 1: 1, 10: 1, 11: 2, 63: 6, 64: 6, 100: 6} {
+		if got := p.RowsFor(n); got != want {
+			t.Errorf("RowsFor(%d) = %d, want %d", n, got, want)
+		}
+	}
+	for rate, want := range map[float64]time.Duration{0: 140 * time.Millisecond, 100: 140 * time.Millisecond, 6400: 20 * time.Millisecond} {
+		if got := p.Bound(rate); got != want {
+			t.Errorf("Bound(%v) = %v, want %v", rate, got, want)
+		}
+	}
+	if p.R = 0; p.Bound(1000) != 0 || p.RowsFor(64) != 0 {
+		t.Error("without parity there is nothing to wait for")
+	}
+	e, _ := newTestEncoder(t, Params{K: 4, R: 1, Streams: 1}, 1)
+	next := Params{K: 8, R: 2, Streams: 1, MaxBlock: time.Second}
+	if err := e.SetParams(next); err != nil || e.Params() != next || e.Stats().K != 4 {
+		t.Errorf("%v: %+v, in force %+v", err, e.Params(), e.Stats())
+	}
+}
+
 func TestAddRefusesWhatIsNoSourcePacket(t *testing.T) {
 	e, _ := newTestEncoder(t, Params{K: 4, R: 1, Streams: 1}, 1)
 	if err := e.Add(0, make([]byte, 11)); !errors.Is(err, errShort) {

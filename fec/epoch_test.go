@@ -203,6 +203,22 @@ func TestFlappingEpochsAreBounded(t *testing.T) {
 	}
 }
 
+// A candidate whose packets do not fit the window takes over early: nothing is
+// lost, what the old one had is delivered first.
+func TestCandidateOverflow(t *testing.T) {
+	f := newFeed(t, 2*time.Second, 1)
+	f.run(800, 1)
+	f.run(3000, 2)
+	f.run(2500)
+	if got := f.ssrcs(); !equalSSRCs(got, 1, 2) {
+		t.Errorf("delivered SSRCs %v", got)
+	}
+	if s := f.Stats(); s.Delivered != 3800 || s.Lost+s.Cut+s.Overflow != 0 || s.Forced == 0 {
+		t.Errorf("%+v", s)
+	}
+	audit(t, f.Decoder)
+}
+
 // A sender that goes on under the old SSRC while a new one is confirmed is cut
 // off where the new one began.
 func TestOldSenderGoesOn(t *testing.T) {

@@ -53,7 +53,7 @@ func TestGilbertElliottResidual(t *testing.T) {
 		{"2 %, 5 ms, 30 % common, 64+6", 0.02, 5 * time.Millisecond, 0.3, 6, 1.3e-2, 6.2e-3, 3.6e-3, 1.5e-3, 1.9e-4},
 		{"5 %, 10 ms, 30 % common, 64+16", 0.05, 10 * time.Millisecond, 0.3, 16, 2.6e-2, 1.6e-2, 6.8e-3, 1.9e-3, 1.3e-4},
 	} {
-		const packets = 120000
+		const packets = 80000
 		got := row{
 			one:      residual(t, packets, 1, 1, c.r, c.loss, c.burst, c.corr, 11),
 			st2022:   residual(t, packets, 2, 1, 0, c.loss, c.burst, c.corr, 11),

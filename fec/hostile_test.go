@@ -127,7 +127,50 @@ func TestHostileRepairsAreBounded(t *testing.T) {
 			t.Fatalf("packet %d is not what was sent", i)
 		}
 	}
+	audit(t, d.Decoder)
 	if most := uint64(d.pool.limit+poolChunk) * uint64(d.pool.size); s.MemoryBytes > most {
 		t.Errorf("%d bytes, the bound is %d", s.MemoryBytes, most)
+	}
+}
+
+// With fewer buffers than the stream needs, packets and rows are dropped and
+// counted, and none is lent twice.
+func TestMemoryBound(t *testing.T) {
+	for _, limit := range []int{poolChunk, 5 * poolChunk} {
+		d := newRig(t, 300*time.Millisecond, 2)
+		d.pool.limit = limit
+		for b := range 40 {
+			source, repair := codedStream(t, 1, 30*b, 30, 6)
+			for i, p := range source {
+				now := time.Duration(30*b+i) * time.Millisecond
+				for path := range 2 {
+					if i%10 != 4 {
+						d.Push(path, now, p)
+					}
+				}
+				if i%5 == 0 && b%2 == 0 {
+					d.Push(0, now, repair[i/5])
+				}
+				d.Tick(now)
+			}
+			for _, r := range repair {
+				d.Push(1, time.Duration(30*b+29)*time.Millisecond, r)
+			}
+			audit(t, d.Decoder)
+		}
+		d.Tick(time.Minute)
+		audit(t, d.Decoder)
+		for i, x := range d.got {
+			if i > 0 && x.Seq != d.got[i-1].Seq+d.got[i-1].Count {
+				t.Fatalf("packet %d after %d", x.Seq, d.got[i-1].Seq)
+			}
+			if !x.Lost && !checkPacket(d.pkts[i]) {
+				t.Fatalf("packet %d is not what was sent", x.Seq)
+			}
+		}
+		if s := d.Stats(); s.Overflow == 0 || s.Delivered == 0 || s.MemoryBytes > uint64(limit*d.pool.size) {
+			s.Paths = nil
+			t.Errorf("limit %d: %+v", limit, s)
+		}
 	}
 }

@@ -52,8 +52,12 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 	}
 	if seq >= e.win.head+e.win.span {
 		if e == d.cand {
-			d.stats.Overflow++
-			return
+			if !e.confirmed {
+				d.stats.Overflow++
+				return
+			}
+			d.force(d.cur, now, d.cur.win.next)
+			d.promote(now)
 		}
 		d.force(e, now, seq-e.win.span+1)
 	}

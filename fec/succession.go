@@ -72,16 +72,21 @@ func (d *Decoder) succeed(now time.Duration) {
 	if !drained && now < c.confirmedAt+d.latency+drainLimit {
 		return
 	}
-	d.refuse(d.cur.ssrc, now)
-	d.stats.Cut += d.cur.win.next - d.cur.win.head
-	d.retire(d.cur)
-	d.cur, d.cand = c, nil
-	d.stats.Epochs++
 	if late := now - at; late > startLate {
 		// It had to wait; it is not to begin with a burst.
 		c.clock.b += late
 	}
-	d.release(c, now)
+	d.promote(now)
+	d.release(d.cur, now)
+}
+
+// promote replaces the current epoch by the candidate.
+func (d *Decoder) promote(now time.Duration) {
+	d.refuse(d.cur.ssrc, now)
+	d.stats.Cut += d.cur.win.next - d.cur.win.head
+	d.retire(d.cur)
+	d.cur, d.cand = d.cand, nil
+	d.stats.Epochs++
 }
 
 // refuse keeps an SSRC from coming back, in the place of the oldest refusal.
