@@ -62,7 +62,7 @@ func TestTransferWithEachKeyLength(t *testing.T) {
 }
 
 func TestBatchesKeep100000MessagesIdentical(t *testing.T) {
-	o := Options{Latency: 400 * time.Millisecond, Passphrase: secret, KeyLength: 32}.Sized(400e6, 50*time.Millisecond)
+	o := Options{Latency: time.Second, Passphrase: secret, KeyLength: 32}.Sized(200e6, 50*time.Millisecond)
 	out, in := pair(t, o, o)
 	const n = 100000
 	want := messages(1000, 1336, 7) // sent in turn, each with its own number
@@ -78,7 +78,7 @@ func TestBatchesKeep100000MessagesIdentical(t *testing.T) {
 				binary.BigEndian.PutUint64(m, uint64(i+j))
 				sent = crc32.Update(sent, crc32.IEEETable, m)
 			}
-			sendErr = push(ctx, out, want, 20)
+			sendErr = push(ctx, out, want, 10)
 		}
 	}()
 	next := uint64(0)
@@ -320,9 +320,13 @@ func TestKilledPeerIsNoticed(t *testing.T) {
 	if err := collect(ctx, c, NewBatch(16), 20, func([]byte) {}); err != nil {
 		t.Error(err)
 	}
+	endless := make([][]byte, 20000)
+	for i := range endless {
+		endless[i] = make([]byte, 1316)
+	}
 	kill()
 	killed := time.Now()
-	err = push(ctx, c, messages(20000, 1316, 1), 1)
+	err = push(ctx, c, endless, 1)
 	if took := time.Since(killed); !errors.Is(err, ErrBroken) || took < idle || took > idle+time.Second {
 		t.Errorf("the sending side noticed after %v: %v", took, err)
 	}

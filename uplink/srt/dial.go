@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -110,15 +111,33 @@ func (c *Conn) begin(addr string, to, src netip.AddrPort, o Options) error {
 	local := func(what string, r C.q_ret) error {
 		return &RejectError{Addr: addr, Code: RejectLocal, Words: RejectWords(RejectLocal), Err: libError(what, r)}
 	}
-	if src.IsValid() {
-		if r := C.q_bind(c.id, cAddr(src)); r.err != 0 {
-			return local("source address "+src.String(), r)
+	if to.Addr().Is6() {
+		if err := c.sock.SetSockOptInt(C.SRTO_IPV6ONLY, 1); err != nil {
+			return &OptionError{Option: "ipv6only", Value: "1", Remedy: "libsrt refuses it", Err: err}
 		}
 	}
+	if !src.IsValid() {
+		src = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+		if to.Addr().Is6() {
+			src = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+		}
+	}
+	if r := C.q_bind(c.id, cAddr(src)); r.err != 0 {
+		return local("source address "+src.String(), r)
+	}
+	protect(addrPort(C.q_sockname(c.id)))
 	if r := C.q_connect(c.id, cAddr(to)); r.err != 0 {
 		return local("call "+to.String(), r)
 	}
 	return nil
+}
+
+// protect guards the UDP socket bound to local against handshakes that lie.
+// Without it connections work, but a hostile far end can exhaust memory.
+func protect(local netip.AddrPort) {
+	if err := guard(local); err != nil {
+		logs.say(slog.LevelWarn, "srt: "+local.String()+" is not guarded against hostile handshakes: "+err.Error())
+	}
 }
 
 func (c *Conn) progress() (state C.SRT_SOCKSTATUS, reason int, err error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/haivision/srtgo"
 )
@@ -150,8 +151,8 @@ func SetLogLevel(l LogLevel) {
 func SetLogger(l *slog.Logger) { logs.logger.Store(l) }
 
 type logEntry struct {
-	level      int
-	area, text string
+	level slog.Level
+	text  string
 }
 
 // logSink takes messages on libsrt's threads, without waiting, and writes them on
@@ -162,6 +163,8 @@ type logSink struct {
 	mu      sync.Mutex
 	queue   []logEntry
 	lost    int64
+	second  time.Time // of say
+	said    int       // in it
 	running bool
 	stopped bool
 	writers sync.WaitGroup
@@ -171,7 +174,35 @@ var logs logSink
 
 //export quartetSRTLog
 func quartetSRTLog(level C.int, area, message *C.char) {
-	logs.put(logEntry{int(level), C.GoString(area), strings.TrimPrefix(C.GoString(message), ": ")})
+	// libsrt calls a peer's mistake an error; to us it is a peer's mistake.
+	at := slog.LevelDebug
+	switch l := LogLevel(level); {
+	case l <= LogFatal:
+		at = slog.LevelError
+	case l == LogError:
+		at = slog.LevelWarn
+	case l == LogWarning:
+		at = slog.LevelInfo
+	}
+	logs.put(logEntry{at, "libsrt: " + C.GoString(area) + ": " + strings.TrimPrefix(C.GoString(message), ": ")})
+}
+
+// say writes a message of this package. Peers can provoke them, so they are
+// bounded like libsrt's.
+func (s *logSink) say(level slog.Level, text string) {
+	s.mu.Lock()
+	if now := time.Now(); now.Sub(s.second) >= time.Second {
+		s.second, s.said = now, 0
+	}
+	s.said++
+	over := s.said > logsPerSecond
+	if over {
+		s.lost++
+	}
+	s.mu.Unlock()
+	if !over {
+		s.put(logEntry{level, text})
+	}
 }
 
 func (s *logSink) put(e logEntry) {
@@ -206,20 +237,10 @@ func (s *logSink) write() {
 			l = slog.Default()
 		}
 		for _, e := range batch {
-			// libsrt calls a peer's mistake an error; to us it is a peer's mistake.
-			at := slog.LevelDebug
-			switch {
-			case e.level <= int(LogFatal):
-				at = slog.LevelError
-			case e.level == int(LogError):
-				at = slog.LevelWarn
-			case e.level == int(LogWarning):
-				at = slog.LevelInfo
-			}
-			l.Log(context.Background(), at, "libsrt: "+e.text, "area", e.area)
+			l.Log(context.Background(), e.level, e.text)
 		}
 		if lost > 0 {
-			l.Warn("libsrt: more messages than are written", "dropped", lost)
+			l.Warn("srt: more messages than are written", "dropped", lost)
 		}
 	}
 }

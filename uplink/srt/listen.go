@@ -46,7 +46,9 @@ type Listener struct {
 	addr   netip.AddrPort
 	opts   Options
 	decide func(Request) Answer
+	since  time.Time
 
+	limit   limiter
 	arrived chan *Conn
 	closing chan struct{}
 	ended   chan struct{} // the accepting goroutine is gone
@@ -61,7 +63,8 @@ type Listener struct {
 // by its stream id, with a passphrase of its own, so that one port carries many
 // contributions; nil takes every caller that satisfies o. It runs on libsrt's
 // receiving thread, which meanwhile serves none of the port's connections: it
-// must only look something up. A panic in it refuses the caller.
+// must only look something up. A panic in it refuses the caller. Callers beyond
+// 50 a second from one address, or 200 in all, are refused as overload unheard.
 func Listen(addr string, o Options, accept func(Request) Answer) (*Listener, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -76,6 +79,7 @@ func Listen(addr string, o Options, accept func(Request) Answer) (*Listener, err
 	l := &Listener{
 		opts:    o.withDefaults(),
 		decide:  accept,
+		since:   time.Now(),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
@@ -112,13 +116,12 @@ func (l *Listener) open(at netip.AddrPort, o Options) error {
 	if r := C.q_bind(l.id, cAddr(at)); r.err != 0 {
 		return libError("listen on "+at.String(), r)
 	}
-	if l.decide != nil {
-		l.sock.SetListenCallback(l.hook)
-	}
+	l.addr = addrPort(C.q_sockname(l.id))
+	protect(l.addr)
+	l.sock.SetListenCallback(l.hook)
 	if r := C.q_listen(l.id, C.int(l.opts.Backlog)); r.err != 0 {
 		return libError("listen on "+at.String(), r)
 	}
-	l.addr = addrPort(C.q_sockname(l.id))
 	return nil
 }
 
@@ -128,7 +131,7 @@ func (l *Listener) hook(s *srtgo.SrtSocket, version int, peer *net.UDPAddr, stre
 	defer func() {
 		if p := recover(); p != nil {
 			ok = false
-			slog.Error("srt: deciding about a caller panicked; refused", "panic", fmt.Sprint(p))
+			logs.say(slog.LevelError, "srt: deciding about a caller panicked; refused: "+fmt.Sprint(p))
 		}
 		if !ok {
 			s.SetRejectReason(reject)
@@ -139,6 +142,13 @@ func (l *Listener) hook(s *srtgo.SrtSocket, version int, peer *net.UDPAddr, stre
 		a := peer.AddrPort()
 		r.Peer = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
+	if !l.limit.allow(r.Peer.Addr(), time.Since(l.since)) {
+		reject = RejectOverload
+		return false
+	}
+	if l.decide == nil {
+		return true
+	}
 	a := l.decide(r)
 	if !a.OK {
 		reject = a.Reject
@@ -148,7 +158,7 @@ func (l *Listener) hook(s *srtgo.SrtSocket, version int, peer *net.UDPAddr, stre
 		return false
 	}
 	if err := l.opts.answered(a, s); err != nil {
-		slog.Error("srt: refused a caller: its answer does not fit", "error", err)
+		logs.say(slog.LevelError, "srt: refused a caller: the answer does not fit: "+err.Error())
 		return false
 	}
 	return true
@@ -211,7 +221,7 @@ func (l *Listener) run() {
 			continue
 		}
 		if err := c.learn(); err != nil {
-			slog.Warn("srt: dropped a caller", "peer", addrPort(a.peer).String(), "error", err)
+			logs.say(slog.LevelWarn, "srt: dropped caller "+addrPort(a.peer).String()+": "+err.Error())
 			c.Close()
 			continue
 		}

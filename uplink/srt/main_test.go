@@ -97,7 +97,7 @@ func push(ctx context.Context, c *Conn, msgs [][]byte, perMilli int) error {
 	start, sent := time.Now(), 0
 	for len(msgs) > 0 {
 		due := int(time.Since(start).Seconds()*1000*float64(perMilli)) - sent
-		n, err := c.Send(msgs[:min(len(msgs), max(0, due), 10*perMilli)])
+		n, err := c.Send(msgs[:min(len(msgs), max(0, due), 4*perMilli)])
 		msgs = msgs[n:]
 		sent += n
 		switch {

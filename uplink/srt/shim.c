@@ -172,8 +172,8 @@ static void on_log(void *opaque, int level, const char *file, int line, const ch
 	(void)opaque;
 	(void)file;
 	(void)line;
-	// Closing a listener wakes its srt_accept; libsrt calls that an error.
-	if (strstr(message, "srt_accept: listener socket") != NULL)
+	// Closing a listener ends its srt_accept; libsrt calls that an error.
+	if (strstr(message, "srt_accept:") != NULL)
 		return;
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
