@@ -55,6 +55,7 @@ type contribution struct {
 	report   reporter
 	tight    bool // D was too small at the last look
 	stopping bool
+	late     peak // how late turns began: what the scheduler costs
 
 	nextCheck time.Duration // of the peers' connections
 }
@@ -234,7 +235,9 @@ func (c *contribution) run(ctx context.Context) {
 func (c *contribution) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var until time.Duration // when draining ends
+	var until time.Duration  // when draining ends
+	planned := c.now()       // when the next turn should be
+	const whenever = 1 << 62 // nothing is planned
 	stop := ctx.Done()
 	for {
 		select {
@@ -248,17 +251,36 @@ func (c *contribution) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := c.now()
+		c.late.note(now, now-planned)
 		c.turn(now)
 		if c.stopping {
 			if _, more := c.dec.Next(); !more || now >= until {
 				return
 			}
 		}
-		if d := c.sleep(c.now()); d > 0 {
+		now = c.now()
+		planned = whenever
+		if d := c.sleep(now); d > 0 {
 			timer.Reset(d)
+			planned = now + d
 		}
 	}
 }
+
+// peak is the largest value of the last 10 to 20 seconds.
+type peak struct {
+	since    time.Duration
+	now, was time.Duration
+}
+
+func (p *peak) note(now, v time.Duration) {
+	if now-p.since > 10*time.Second {
+		p.since, p.was, p.now = now, p.now, 0
+	}
+	p.now = max(p.now, v)
+}
+
+func (p *peak) value() time.Duration { return max(p.now, p.was) }
 
 // maxDrain bounds how long a stopping contribution goes on releasing.
 const maxDrain = 1200 * time.Millisecond

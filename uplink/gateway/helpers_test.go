@@ -40,3 +40,15 @@ func runOutput(t testing.TB, o output) (stop func()) {
 }
 
 func asError[T error](err error, target *T) bool { return errors.As(err, target) }
+
+// testLog shows a gateway's log when its test fails.
+func testLog(t testing.TB, name string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("gateway", name)
+}
+
+type logWriter struct{ t testing.TB }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.t.Log(clock(), string(b))
+	return len(b), nil
+}

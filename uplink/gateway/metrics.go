@@ -95,6 +95,7 @@ var (
 		gauge("latency_seconds", "D of the release clock.", byContribution, func(k *ContributionStatus) float64 { return k.LatencyMS / 1000 }),
 		gauge("latency_needed_seconds", "Least D at which no path's packets are late now.", byContribution, func(k *ContributionStatus) float64 { return k.LatencyNeededMS / 1000 }),
 		gauge("latency_too_small", "1 when D is less than what is needed.", byContribution, func(k *ContributionStatus) float64 { return flag(k.LatencyNote != "") }),
+		gauge("tick_late_seconds", "Latest tick of the last 10 s: what a starved processor costs.", byContribution, func(k *ContributionStatus) float64 { return k.TickLateMS / 1000 }),
 		counter("packets_delivered_total", "Packets released (MediaConnect: SourceTotalPackets).", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Delivered) }),
 		counter("packets_recovered_parity_total", "Of those, recovered by parity (MediaConnect: SourceFECRecovered).", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.RecoveredParity) }),
 		counter("packets_lost_total", "Packets not there at their release (MediaConnect: SourceNotRecoveredPackets).", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Lost) }),

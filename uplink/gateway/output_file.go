@@ -115,13 +115,6 @@ func (o *fileOut) run(ctx context.Context) {
 	var retry time.Time // no attempt before
 	for {
 		last, onTime := false, false
-		select {
-		case <-ctx.Done():
-			last = true
-		case <-o.queue.wake:
-		case <-flush.C:
-			onTime = true
-		}
 		if f == nil && time.Now().After(retry) {
 			var err error
 			if f, err = openFile(o.cfg.Path); err != nil {
@@ -132,6 +125,13 @@ func (o *fileOut) run(ctx context.Context) {
 				o.open.Store(true)
 				o.log.Info("output open", "output", o.cfg.Name, "type", "file", "to", o.cfg.Path)
 			}
+		}
+		select {
+		case <-ctx.Done():
+			last = true
+		case <-o.queue.wake:
+		case <-flush.C:
+			onTime = true
 		}
 		if f == nil {
 			w.discard()

@@ -34,7 +34,8 @@ type ContributionStatus struct {
 	LatencyBy       string    `json:"latency_by"`        // configuration, box, default
 	LatencyNeededMS float64   `json:"latency_needed_ms"` // the least D at which nothing is late now
 	LatencyNote     string    `json:"latency_note,omitempty"`
-	RateBPS         int64     `json:"rate_bps"` // transport stream released, bit/s
+	RateBPS         int64     `json:"rate_bps"`     // transport stream released, bit/s
+	TickLateMS      float64   `json:"tick_late_ms"` // latest tick of the last 10 s: what a starved processor costs
 	SSRC            string    `json:"ssrc,omitempty"`
 	K               uint8     `json:"k"`
 	R               uint8     `json:"rows_per_stream"`
@@ -161,8 +162,8 @@ func (c *contribution) status() ContributionStatus {
 	k := ContributionStatus{
 		Name: c.cfg.Name, Responding: true, State: c.state,
 		LatencyMS: ms(c.latency), LatencyBy: c.latencyBy(), LatencyNeededMS: ms(need), LatencyNote: note,
-		RateBPS: c.filler.rate(),
-		Merged:  dec, Tags: c.verify.Stats(), Digest: c.digest.Stats(),
+		RateBPS: c.filler.rate(), TickLateMS: ms(c.late.value()),
+		Merged: dec, Tags: c.verify.Stats(), Digest: c.digest.Stats(),
 	}
 	if c.state != Streaming {
 		k.RateBPS = 0
