@@ -41,6 +41,7 @@ type pathWatch struct {
 	mtu                    bool
 	maxRTT                 float64
 	rates                  pathRates
+	flowed                 bool
 }
 
 func newWatcher(b *box, m *health.Monitor) *watcher {
@@ -214,7 +215,11 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	p.differs = a.Digest.Different > b.Digest.Different
 	p.badTag = a.BadTag-b.BadTag > 10 && a.BadTag-b.BadTag > received/10
 	// Reports are fresh, much was sent, and nothing of it came.
-	p.mtu = sent > 50 && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
+	// What was sent a moment ago may still be waiting for its release, so it
+	// must have gone on for two windows.
+	flowing := sent > 50
+	p.mtu = flowing && p.flowed && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
+	p.flowed = flowing
 }
 
 // lookAtInterfaces warns when the paths of a leg share a network interface that

@@ -92,7 +92,7 @@ func Catalogue() []Definition {
 			MaskedBy: []Code{PathDown, InputLost},
 			Text:     "Connected, but the far end does not report that anything arrives",
 			Remedy:   "Check that the far end is quartet-gateway with this contribution's key. For other receivers use profile ts."},
-		{Code: PathMTU, Severity: Major, HoldOff: 5 * s,
+		{Code: PathMTU, Severity: Major, HoldOn: s, HoldOff: 5 * s,
 			MaskedBy: []Code{PathDown},
 			Text:     "Full packets do not get through",
 			Remedy:   "Run `quartetctl preflight PATH` for the largest size, and lower output.ts_packets_per_message to what it says. Or raise the MTU of the tunnel on the way."},

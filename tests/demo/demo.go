@@ -32,7 +32,7 @@ type Options struct {
 	Bin      string        // folder of quartetd and quartet-gateway
 	Duration time.Duration // 0: until interrupted
 	Input    string        // udp:// or rtp:// address of a feed of the user's own; "": the test picture
-	Latency  time.Duration // total; 0: 200 ms
+	Latency  time.Duration // total; 0: 300 ms
 	Dir      string        // for configurations, logs and the picture; emptied first
 	Seed     uint64        // of the network's trouble
 	Out      io.Writer
@@ -60,13 +60,16 @@ type demo struct {
 	trouble string // what the network suffers from now, in words
 	mu      sync.Mutex
 	cuts    []ledger.Span // leg 2 was cut off entirely
+
+	checked time.Duration // input up to here is in sums and forgotten
+	sums    [3]ledger.Result
 }
 
 // Run runs the demo until its time is over or ctx ends, and prints a summary.
 // The error is ErrLost if the chain failed its promise.
 func Run(ctx context.Context, o Options) error {
 	if o.Latency == 0 {
-		o.Latency = 200 * time.Millisecond
+		o.Latency = 300 * time.Millisecond
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
@@ -124,6 +127,9 @@ func Run(ctx context.Context, o Options) error {
 			failed = fmt.Errorf("%s ended by itself: %w (log: %s)", p.name, p.err, p.log)
 		case <-tick.C:
 			d.printTable(elapsed)
+			if d.now()-d.checked > time.Minute {
+				d.check(5 * time.Second)
+			}
 		}
 	}
 	feed.stop()

@@ -10,9 +10,9 @@ import (
 // The network between box and gateways: 30 ms of round trip, and never quiet.
 var (
 	quiet = relay.Impairment{DelayMS: 15, JitterMS: 2}
-	// Bursts of 10 ms on average take 5 % of every path's packets, all the time;
-	// a tenth of that hits all paths at the same instant.
-	bursts = relay.Impairment{DelayMS: 15, JitterMS: 2, Burst: relay.Burst{Loss: 0.05, MeanMS: 10, Common: 0.1}}
+	// Bursts of 8 ms on average take 3 % of every path's packets, all the time; a
+	// tenth of that hits all paths at the same instant.
+	bursts = relay.Impairment{DelayMS: 15, JitterMS: 2, Burst: relay.Burst{Loss: 0.03, MeanMS: 8, Common: 0.1}}
 	dead   = relay.Impairment{DelayMS: 15, Dead: true}
 )
 
@@ -24,7 +24,7 @@ type act struct {
 }
 
 var acts = []act{
-	{0.30, "bursts on every path (5 % lost, 10 ms each, some on all at once)", nil},
+	{0.30, "bursts on every path (3 % lost, 8 ms each, some on all at once)", nil},
 	{0.25, "bursts, and one path of each leg is dead (1a, 2b)", []int{0, 3}},
 	{0.10, "bursts on every path", nil},
 	{0.20, "bursts, and leg 2 is cut off entirely", []int{2, 3}},

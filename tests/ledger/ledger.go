@@ -19,7 +19,8 @@ const PacketSize = 188
 type Ledger struct {
 	mu      sync.Mutex
 	seed    maphash.Seed
-	prints  []uint64         // by index of the packet
+	base    int              // index of the oldest packet kept
+	prints  []uint64         // by index of the packet, less base
 	entered []time.Duration  // when it went in
 	seen    map[uint64][]int // fingerprint → indices; null packets are left out
 	outputs []*Output
@@ -37,7 +38,7 @@ func (l *Ledger) WriteTS(at time.Duration, ts []byte) error {
 	for ; len(ts) >= PacketSize; ts = ts[PacketSize:] {
 		h := maphash.Bytes(l.seed, ts[:PacketSize])
 		if !isNull(ts) {
-			l.seen[h] = append(l.seen[h], len(l.prints))
+			l.seen[h] = append(l.seen[h], l.base+len(l.prints))
 		}
 		l.prints = append(l.prints, h)
 		l.entered = append(l.entered, at)
@@ -49,7 +50,45 @@ func (l *Ledger) WriteTS(at time.Duration, ts []byte) error {
 func (l *Ledger) Packets() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.prints)
+	return l.base + len(l.prints)
+}
+
+// Last is when the last packet went in, if any is kept.
+func (l *Ledger) Last() (at time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.entered); n > 0 {
+		return l.entered[n-1], true
+	}
+	return 0, false
+}
+
+// Forget drops what entered before at, or nearly all of it, so that a run
+// without end needs no memory without end. Check that part first; later checks
+// begin at at.
+func (l *Ledger) Forget(at time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for n < len(l.entered) && l.entered[n] < at {
+		n++
+	}
+	n -= n % 64 // whole words of the outputs' bits
+	for _, h := range l.prints[:n] {
+		if where := l.seen[h]; len(where) > 0 {
+			if where = where[1:]; len(where) == 0 {
+				delete(l.seen, h)
+			} else {
+				l.seen[h] = where
+			}
+		}
+	}
+	l.prints, l.entered = slices.Clone(l.prints[n:]), slices.Clone(l.entered[n:])
+	l.base += n
+	for _, o := range l.outputs {
+		o.got = slices.Clone(o.got[min(n/64, len(o.got)):])
+		o.delays = o.delays[:0]
+	}
 }
 
 // Output is one output of the chain, compared packet by packet. Its methods are
@@ -58,7 +97,7 @@ type Output struct {
 	ledger *Ledger
 	name   string
 
-	got     []uint64 // bit per input packet: came out
+	got     []uint64 // bit per input packet from base on: came out
 	next    int      // index expected next
 	begun   bool
 	matched int
@@ -89,7 +128,7 @@ func (o *Output) WriteTS(at time.Duration, ts []byte) error {
 func (o *Output) packet(at time.Duration, p []byte) {
 	l := o.ledger
 	h := maphash.Bytes(l.seed, p)
-	if o.begun && o.next < len(l.prints) && l.prints[o.next] == h {
+	if i := o.next - l.base; o.begun && i >= 0 && i < len(l.prints) && l.prints[i] == h {
 		o.take(at, o.next)
 		return
 	}
@@ -109,17 +148,19 @@ func (o *Output) packet(at time.Duration, p []byte) {
 
 func (o *Output) take(at time.Duration, i int) {
 	o.begun = true
+	o.next = i + 1
+	o.matched++
+	i -= o.ledger.base
 	for i/64 >= len(o.got) {
 		o.got = append(o.got, 0)
 	}
 	o.got[i/64] |= 1 << (i % 64)
-	o.next = i + 1
-	o.matched++
 	if i%16 == 0 {
 		o.delays = append(o.delays, at-o.ledger.entered[i])
 	}
 }
 
+// has takes an index less base.
 func (o *Output) has(i int) bool { return i/64 < len(o.got) && o.got[i/64]>>(i%64)&1 == 1 }
 
 // Span is a time span of the input.
@@ -150,6 +191,20 @@ func (r Result) String() string {
 	return fmt.Sprintf("%s: %d in, %d missing (first at %v), %d excused, %d foreign, %d twice, delay %v p99 %v",
 		r.Name, r.Entered, r.Missing, r.FirstMissing.Round(time.Millisecond), r.Excused, r.Foreign, r.Again,
 		r.DelayMedian.Round(time.Millisecond/10), r.DelayP99.Round(time.Millisecond/10))
+}
+
+// Add joins the result of a later part of a run.
+func (r *Result) Add(later Result) {
+	if r.Missing == 0 {
+		r.FirstMissing = later.FirstMissing
+	}
+	r.Entered += later.Entered
+	r.Missing += later.Missing
+	r.Excused += later.Excused
+	// Those two count from the start already.
+	r.Foreign, r.Again = later.Foreign, later.Again
+	r.DelayMedian, r.DelayP99, r.DelayMax = later.DelayMedian, max(r.DelayP99, later.DelayP99), max(r.DelayMax, later.DelayMax)
+	r.Name = later.Name
 }
 
 // Check sums up outputs taken together: a packet is there if any of them has it.

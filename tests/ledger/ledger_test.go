@@ -52,3 +52,36 @@ func TestAlteredPacketIsForeignAndMissing(t *testing.T) {
 		t.Errorf("%v; want 1 missing, 1 foreign", r)
 	}
 }
+
+func TestForgetKeepsTheCount(t *testing.T) {
+	gen := tsgen.New(10_000_000, 1)
+	l := New()
+	o := l.Output("o")
+	var sum Result
+	lost, from := 0, time.Duration(0)
+	for second := range 20 {
+		at := time.Duration(second) * time.Second
+		in := gen.Next(nil, 1000)
+		l.WriteTS(at, in)
+		o.WriteTS(at, in[:500*PacketSize])
+		if second%3 == 0 {
+			lost++
+			o.WriteTS(at, in[501*PacketSize:])
+		} else {
+			o.WriteTS(at, in[500*PacketSize:])
+		}
+		// The last two seconds stay open.
+		if second%5 == 4 {
+			sum.Add(l.Check("part", from, 2*time.Second, nil, o))
+			from = at - 2*time.Second + 1
+			l.Forget(from)
+		}
+	}
+	sum.Add(l.Check("rest", from, 0, nil, o))
+	if sum.Entered != 20_000 || sum.Missing != lost || sum.Foreign != 0 || sum.Again != 0 {
+		t.Errorf("%v; want %d missing and nothing else", sum, lost)
+	}
+	if n := len(l.prints); n > 8000 {
+		t.Errorf("%d packets are still kept", n)
+	}
+}
