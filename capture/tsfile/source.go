@@ -22,7 +22,7 @@ import (
 
 const (
 	// tick is how often packets are handed on at most: all that are due.
-	tick = 5 * time.Millisecond
+	tick = 2 * time.Millisecond
 	// behind is how late the player may be before it lets time pass instead of
 	// sending a burst: the process was stopped.
 	behind = 200 * time.Millisecond

@@ -253,7 +253,7 @@ func TestFECOfOthersRepairs(t *testing.T) {
 			var want, got collector
 			for _, out := range []*collector{&want, &got} {
 				lossy := out == &got
-				r, err := newReceiver(receiverConfig{addrs: []Address{{Format: FormatRTP, FEC: true}}, window: 20 * ms, fecWindow: 500 * ms}, out)
+				r, err := newReceiver(receiverConfig{addrs: []Address{{Format: FormatRTP, FEC: true}}, window: 20 * ms, fecWindow: 2 * time.Second}, out)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -273,7 +273,7 @@ func TestFECOfOthersRepairs(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				for end := now + 2*time.Second; now < end; now += ms {
+				for end := now + 3*time.Second; now < end; now += ms {
 					if err := r.tick(now); err != nil {
 						t.Fatal(err)
 					}

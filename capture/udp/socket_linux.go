@@ -61,7 +61,7 @@ func openSocket(a Address, offset int) (_ *socket, err error) {
 	s := &socket{fd: fd}
 	defer func() {
 		if err != nil {
-			unix.Close(fd)
+			_ = unix.Close(fd) // the error at hand is the one that matters
 		}
 	}()
 	ifindex := 0
@@ -216,7 +216,7 @@ func (s *socket) readLocal() error {
 	return nil
 }
 
-func (s *socket) close() { unix.Close(s.fd) }
+func (s *socket) close() { _ = unix.Close(s.fd) } // nothing is in flight to be lost
 
 // peer is a sender's address, comparable: 16 bytes of address, IPv4 mapped into
 // IPv6, and the port.
