@@ -153,13 +153,13 @@ func TestInputMasks(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	m := New(Catalogue())
-	m.Set(0, PathMTU, Path("1a"), true, "")
+	m.Set(0, GatewayLossy, Path("1a"), true, "")
 	m.Set(0, PathDown, Path("1b"), true, "")
 	m.Forget(s, Path("1a"))
 	m.Forget(s, Path("1b")) // pending only: no event
 	m.Tick(9 * s)
 	m.Note(10*s, "reload", ResourceBox, "Configuration read again")
-	want(t, m, "0s raised path-mtu@path/1a", "1s cleared path-mtu@path/1a", "10s note reload@box")
+	want(t, m, "0s raised gateway-lossy@path/1a", "1s cleared gateway-lossy@path/1a", "10s note reload@box")
 	if len(m.All()) != 0 {
 		t.Errorf("%+v", m.All())
 	}
@@ -169,7 +169,7 @@ func TestForget(t *testing.T) {
 func TestChangedEvents(t *testing.T) {
 	m := New(Catalogue())
 	for now := time.Duration(0); now < 20*s; now += 100 * ms {
-		m.Set(now, PathMTU, Path("1a"), true, fmt.Sprint("largest ", now))
+		m.Set(now, GatewayLossy, Path("1a"), true, fmt.Sprint("largest ", now))
 	}
 	if n := len(history(m)); n != 4 {
 		t.Errorf("%d events: %v", n, history(m))
@@ -180,7 +180,7 @@ func TestChangedEvents(t *testing.T) {
 func TestBounds(t *testing.T) {
 	m := New(Catalogue())
 	for i := range 3 * maxConditions {
-		m.Set(time.Duration(i), PathMTU, fmt.Sprint(i), true, "")
+		m.Set(time.Duration(i), GatewayLossy, fmt.Sprint(i), true, "")
 	}
 	if n := len(m.All()); n != maxConditions {
 		t.Errorf("%d conditions", n)
@@ -188,9 +188,9 @@ func TestBounds(t *testing.T) {
 	if m.Stats().Refused != 2*maxConditions {
 		t.Errorf("%+v", m.Stats())
 	}
-	m.Set(s, PathMTU, "7", false, "")
+	m.Set(s, GatewayLossy, "7", false, "")
 	m.Tick(9 * s)
-	m.Set(9*s, PathMTU, "new", true, "") // takes the place of the cleared one
+	m.Set(9*s, GatewayLossy, "new", true, "") // takes the place of the cleared one
 	if all := m.All(); len(all) != maxConditions || !slices.ContainsFunc(all, func(c Condition) bool { return c.Resource == "new" }) ||
 		slices.ContainsFunc(all, func(c Condition) bool { return c.Resource == "7" }) {
 		t.Error("no room was made")

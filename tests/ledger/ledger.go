@@ -99,7 +99,6 @@ type Output struct {
 
 	got     []uint64 // bit per input packet from base on: came out
 	next    int      // index expected next
-	begun   bool
 	matched int
 	foreign int // packets that never went in
 	again   int // packets that had come out before
@@ -128,7 +127,7 @@ func (o *Output) WriteTS(at time.Duration, ts []byte) error {
 func (o *Output) packet(at time.Duration, p []byte) {
 	l := o.ledger
 	h := maphash.Bytes(l.seed, p)
-	if i := o.next - l.base; o.begun && i >= 0 && i < len(l.prints) && l.prints[i] == h {
+	if i := o.next - l.base; i >= 0 && i < len(l.prints) && l.prints[i] == h {
 		o.take(at, o.next)
 		return
 	}
@@ -147,7 +146,6 @@ func (o *Output) packet(at time.Duration, p []byte) {
 }
 
 func (o *Output) take(at time.Duration, i int) {
-	o.begun = true
 	o.next = i + 1
 	o.matched++
 	i -= o.ledger.base
