@@ -227,9 +227,9 @@ func (b *fakeBox) run(ctx context.Context) {
 		}
 		now := clock()
 		b.mu.Lock()
-		// The machine paused: so does the input. What is tested here is the
+		// The machine paused, or we did: so does the input. What is tested here is the
 		// gateway, not how much starvation a box bears.
-		if late := now - last; late > 20*time.Millisecond {
+		if late := now - last; late > 20*time.Millisecond || b.paused {
 			start += late
 		}
 		last = now
