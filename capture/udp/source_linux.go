@@ -189,10 +189,14 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 			return nil
 		case <-t.C:
 		}
+		// Everything that arrived by now will have been read before anything that
+		// is due by now is given up, also when this process has to wait between
+		// two sockets.
+		now := s.cfg.Now()
 		for i, l := range legs {
 			s.service(r, i, l, b)
 		}
-		if err := r.tick(s.cfg.Now()); err != nil {
+		if err := r.tick(now); err != nil {
 			return err
 		}
 		if n%publishEvery == 0 {
@@ -295,10 +299,23 @@ func (s *Source) service(r *receiver, i int, l *leg, b *batch) {
 	}
 }
 
+// clocks reads the monotonic and the wall clock at one instant: again, if the
+// process had to wait between the two.
+func (s *Source) clocks() (now time.Duration, wall int64) {
+	for range 4 {
+		now, wall = s.cfg.Now(), time.Now().UnixNano()
+		if s.cfg.Now()-now < 100*time.Microsecond {
+			break
+		}
+	}
+	return now, wall
+}
+
 // drain takes what waits in a socket.
 func (s *Source) drain(k *socket, b *batch, take func(*datagram)) error {
 	for range rounds {
-		got, err := b.read(k, s.cfg.Now(), time.Now().UnixNano())
+		now, wall := s.clocks()
+		got, err := b.read(k, now, wall)
 		for i := range got {
 			take(&got[i])
 		}
