@@ -99,6 +99,7 @@ type Output struct {
 
 	got     []uint64 // bit per input packet from base on: came out
 	next    int      // index expected next
+	nulls   []uint64 // null packets whose place is not known yet
 	matched int
 	foreign int // packets that never went in
 	again   int // packets that had come out before
@@ -132,17 +133,48 @@ func (o *Output) packet(at time.Duration, p []byte) {
 		return
 	}
 	// Not the one expected: the nearest later one with this content. Null
-	// packets look all alike, so they say nothing about the place.
-	if where := l.seen[h]; len(where) > 0 && !isNull(p) {
-		i, _ := slices.BinarySearch(where, o.next)
-		if i < len(where) {
-			o.take(at, where[i])
-			return
+	// packets look all alike, so they say nothing about the place; after a gap
+	// they wait for the next one that does.
+	if isNull(p) {
+		o.nulls = append(o.nulls, h)
+		if len(o.nulls) > maxNulls {
+			o.foreign += len(o.nulls)
+			o.nulls = o.nulls[:0]
 		}
-		o.again++
 		return
 	}
-	o.foreign++
+	where := l.seen[h]
+	i, _ := slices.BinarySearch(where, o.next)
+	switch {
+	case len(where) == 0:
+		o.foreign++
+	case i == len(where):
+		o.again++
+	default:
+		o.placeNulls(at, where[i])
+		o.take(at, where[i])
+		return
+	}
+	o.foreign += len(o.nulls)
+	o.nulls = o.nulls[:0]
+}
+
+// maxNulls is how many null packets may wait for their place.
+const maxNulls = 10_000
+
+// placeNulls ticks off the null packets that came out just before packet i, if
+// that is where they went in.
+func (o *Output) placeNulls(at time.Duration, i int) {
+	l := o.ledger
+	first := i - len(o.nulls)
+	for k, h := range o.nulls {
+		if n := first + k - l.base; first+k >= o.next && n >= 0 && l.prints[n] == h {
+			o.take(at, first+k)
+		} else {
+			o.foreign++
+		}
+	}
+	o.nulls = o.nulls[:0]
 }
 
 func (o *Output) take(at time.Duration, i int) {
@@ -214,7 +246,7 @@ func (l *Ledger) Check(name string, from, tail time.Duration, excused []Span, ou
 	r := Result{Name: name}
 	var delays []time.Duration
 	for _, o := range outs {
-		r.Foreign += o.foreign
+		r.Foreign += o.foreign + len(o.nulls)
 		r.Again += o.again
 		delays = append(delays, o.delays...)
 	}

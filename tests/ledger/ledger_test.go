@@ -41,6 +41,25 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+func TestNullPacketsAfterAGap(t *testing.T) {
+	gen := tsgen.New(10_000_000, 1)
+	null := make([]byte, PacketSize)
+	null[0], null[1], null[2] = 0x47, 0x1F, 0xFF
+	var in []byte
+	for range 100 {
+		in = append(gen.Next(in, 3), null...)
+		in = append(in, null...)
+	}
+	l := New()
+	l.WriteTS(0, in)
+	o := l.Output("o")
+	o.WriteTS(0, in[:100*PacketSize])
+	o.WriteTS(0, in[203*PacketSize:]) // resumes with two null packets
+	if r := l.Check("gap", 0, 0, nil, o); r.Missing != 103 || r.Foreign != 0 || r.Again != 0 {
+		t.Errorf("%v; want 103 missing and nothing else", r)
+	}
+}
+
 func TestAlteredPacketIsForeignAndMissing(t *testing.T) {
 	in := tsgen.New(10_000_000, 1).Next(nil, 100)
 	l := New()
