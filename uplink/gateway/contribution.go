@@ -82,6 +82,9 @@ const (
 	// drainRounds bounds how many full batches one connection may bring per
 	// tick, so that a burst on one does not hold up the others.
 	drainRounds = 4
+	// maxToldLatency bounds D when it is left to the box: memory is sized for
+	// it.
+	maxToldLatency = 5 * time.Second
 	// untoldLatency is D while the box has not said and nothing is configured.
 	untoldLatency = 500 * time.Millisecond
 )
@@ -160,7 +163,7 @@ func (c *contribution) setKeys(keys [][]byte) error {
 func windowPackets(cfg Contribution) int {
 	d := cfg.Latency
 	if d == 0 {
-		d = 2 * time.Second
+		d = maxToldLatency
 	}
 	pps := cfg.MaxBitrate / (8 * rtp.MaxTSPackets * tsPacket)
 	n := int(float64(pps) * (2*d + 500*time.Millisecond).Seconds())
@@ -194,7 +197,7 @@ func (c *contribution) ask(ctx context.Context, f func()) bool {
 // attach gives input i a new connection; false means that nobody will close
 // it but the caller.
 func (c *contribution) attach(i int, conn *srt.Conn) bool {
-	return c.post(func() { c.addLink(c.paths[i], &link{conn: conn, batch: c.recv, gone: make(chan struct{})}) })
+	return c.post(func() { c.addLink(c.paths[i], &link{conn: srtConn{conn, c.recv}, gone: make(chan struct{})}) })
 }
 
 // run works until ctx ends and what was in the decoder by then is released.
@@ -327,7 +330,7 @@ func (c *contribution) turn(now time.Duration) {
 // drain takes what has come on a connection.
 func (c *contribution) drain(p *path, l *link, now time.Duration) {
 	for range drainRounds {
-		n, err := l.conn.Recv(l.batch)
+		n, err := l.conn.receive()
 		if err != nil {
 			c.dropLink(p, l, err)
 			return

@@ -41,7 +41,6 @@ type path struct {
 // link is one SRT connection of a path.
 type link struct {
 	conn  conn
-	batch *srt.Batch
 	gone  chan struct{} // closed when the connection is
 	good  bool          // has brought a message with a right tag
 	since time.Duration
@@ -50,7 +49,9 @@ type link struct {
 // conn is what the contribution needs of an SRT connection; tests put a fake
 // in its place.
 type conn interface {
-	Recv(*srt.Batch) (int, error)
+	receive() (n int, err error) // how many messages have come
+	message(i int) []byte        // of the last receive
+	overdue(i int) time.Duration // how long before the last receive it was due
 	Send([][]byte) (int, error)
 	Stats() (srt.Stats, error)
 	Latency() time.Duration
@@ -58,6 +59,16 @@ type conn interface {
 	Encrypted() bool
 	Close() error
 }
+
+// srtConn is a connection with the contribution's one batch.
+type srtConn struct {
+	*srt.Conn
+	batch *srt.Batch
+}
+
+func (c srtConn) receive() (int, error)       { return c.Recv(c.batch) }
+func (c srtConn) message(i int) []byte        { return c.batch.Msg(i) }
+func (c srtConn) overdue(i int) time.Duration { return c.batch.Late(i) }
 
 // maxLinks bounds the connections of one path: one that carries, one that
 // takes over, one that dies.
@@ -119,7 +130,7 @@ func newPath(c *contribution, i int) *path {
 		p.caller = &caller{
 			what: "input", name: p.in.Name, addr: p.in.Call, log: c.log,
 			give: func(conn *srt.Conn) <-chan struct{} {
-				l := &link{conn: conn, batch: c.recv, gone: make(chan struct{})}
+				l := &link{conn: srtConn{conn, c.recv}, gone: make(chan struct{})}
 				if !c.post(func() { c.addLink(p, l) }) {
 					_ = conn.Close()
 					close(l.gone)
@@ -225,7 +236,7 @@ func (c *contribution) setOffset(p *path) {
 func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 	forward := len(c.peers) > 0 && !p.in.FromPeer
 	for i := range n {
-		msg := l.batch.Msg(i)
+		msg := l.conn.message(i)
 		p.messages++
 		p.bytes += uint64(len(msg))
 		pkt, ok := c.verify.Check(msg)
@@ -249,7 +260,7 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 		}
 		// The instant of delivery is the sender's timestamp plus the SRT
 		// latency, however late this tick is.
-		at := now - l.batch.Late(i)
+		at := now - l.conn.overdue(i)
 		if !p.in.FromPeer && len(pkt) >= rtp.HeaderSize && pkt[1]&0x7F == rtp.PayloadTypeTS {
 			if h, _, err := rtp.ParseSource(pkt); err == nil {
 				p.received.Add(h, at)
@@ -309,7 +320,11 @@ func (c *contribution) setLatency() {
 	if d == 0 || d == c.latency {
 		return
 	}
-	c.log.Info("latency set", "latency", d, "by", map[bool]string{true: "configuration", false: "box"}[c.cfg.Latency != 0])
+	if c.cfg.Latency == 0 && d > maxToldLatency {
+		c.log.Warn("the box's latency is longer than this gateway holds without being told: set latency_ms here", "box", d, "in_force", maxToldLatency)
+		d = maxToldLatency
+	}
+	c.log.Info("latency set", "latency", d, "by", c.latencyBy())
 	c.latency = d
 	c.dec.SetLatency(d)
 }

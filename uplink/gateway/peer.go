@@ -18,20 +18,19 @@ type peer struct {
 
 	conn    conn // nil while there is none
 	gone    chan struct{}
-	batch   *srt.Batch
 	sent    uint64
 	bytes   uint64
 	dropped uint64
 }
 
 func newPeer(c *contribution, i int) *peer {
-	p := &peer{c: c, cfg: c.cfg.Peers[i], batch: c.recv}
+	p := &peer{c: c, cfg: c.cfg.Peers[i]}
 	opts := p.cfg.SRT.Sized(2*c.cfg.MaxBitrate*int64(max(1, len(c.cfg.Inputs))), assumedRTT)
 	p.caller = &caller{
 		what: "peer", name: p.cfg.Name, addr: p.cfg.Call, log: c.log,
 		give: func(conn *srt.Conn) <-chan struct{} {
 			gone := make(chan struct{})
-			if !c.post(func() { p.connect(conn, gone) }) {
+			if !c.post(func() { p.connect(srtConn{conn, c.recv}, gone) }) {
 				_ = conn.Close()
 				close(gone)
 			}
@@ -98,7 +97,7 @@ func (p *peer) check() {
 	if p.conn == nil {
 		return
 	}
-	if _, err := p.conn.Recv(p.batch); err != nil {
+	if _, err := p.conn.receive(); err != nil {
 		p.disconnect(err)
 	}
 }
