@@ -82,8 +82,9 @@ func (c *Conn) call(ctx context.Context, addr string, to, src netip.AddrPort, o 
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("srt: %s: %w", addr, ctx.Err())
-		case <-probe.refused:
-			return &RejectError{Addr: addr, Code: RejectRefused, Words: RejectWords(RejectRefused)}
+		case r := <-probe.found:
+			r.Addr = addr
+			return r
 		case <-deadline.C:
 			return &RejectError{Addr: addr, Code: RejectTimeout, Words: RejectWords(RejectTimeout)}
 		case <-poll.C:

@@ -3,8 +3,10 @@ package srt
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -193,6 +195,25 @@ func TestBadAddresses(t *testing.T) {
 		if err == nil {
 			l.Close()
 			t.Errorf("listens on %q", addr)
+		}
+	}
+}
+
+func TestDiagnosis(t *testing.T) {
+	for err, want := range map[error]int{
+		syscall.ECONNREFUSED: RejectRefused,
+		syscall.EHOSTUNREACH: RejectUnreachable,
+		syscall.ENETUNREACH:  RejectLocal,
+		syscall.EPERM:        RejectLocal,
+		io.EOF:               0,
+		nil:                  0,
+	} {
+		if err != nil {
+			err = &net.OpError{Op: "read", Err: err}
+		}
+		r := diagnosis(err)
+		if (r == nil) != (want == 0) || r != nil && (r.Code != want || r.Words == "") {
+			t.Errorf("%v: %v", err, r)
 		}
 	}
 }

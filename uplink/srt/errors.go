@@ -87,6 +87,7 @@ const (
 	RejectNameServer   = -2 // no name server answered
 	RejectRefused      = -3 // the host answered that nothing listens on the port
 	RejectLocal        = -4 // this machine could not even ask: no route, no such address or interface
+	RejectUnreachable  = -5 // a router answered that the host cannot be reached
 )
 
 // RejectError says why a call did not become a connection.
@@ -166,6 +167,7 @@ var rejectWords = map[int]string{
 	RejectNameServer:   "no name server answered",
 	RejectRefused:      "refused: the host is up, but nothing listens on that port",
 	RejectLocal:        "cannot send from here",
+	RejectUnreachable:  "the host cannot be reached",
 }
 
 // libError turns a failed call's codes into an error.

@@ -47,6 +47,13 @@ var loadOptions = Options{Passphrase: secret, KeyLength: 32, Latency: 120 * time
 
 // peerProcess is a far end in a process of its own. It never returns.
 func peerProcess(addr, role string) {
+	if role == "lifecycle" {
+		if err := lifecycle(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	dial := func(o Options) *Conn {
 		c, err := Dial(context.Background(), addr, o)
 		if err != nil {

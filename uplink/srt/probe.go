@@ -15,19 +15,20 @@ import (
 // probeAfter is how long a call goes unanswered before the probe asks.
 const probeAfter = 300 * time.Millisecond
 
-// probe finds out whether a silent far end is a host without a listener. libsrt's
-// UDP socket is not connected, so the kernel keeps the ICMP answer "port
-// unreachable" from it; a connected one is told. The probe sends the first packet
-// of an SRT handshake, which a listener answers and forgets.
+// probe finds out why a far end is silent. libsrt's UDP socket is not connected,
+// so the kernel keeps ICMP's answers from it, such as "port unreachable" from a
+// host without a listener, and libsrt itself passes over a missing route; a
+// connected socket is told. The probe sends the first packet of an SRT handshake,
+// which a listener answers and forgets.
 type probe struct {
-	refused chan struct{} // closed when the port is known to be closed
-	cancel  context.CancelFunc
-	done    sync.WaitGroup
+	found  chan *RejectError // what it found out, if anything
+	cancel context.CancelFunc
+	done   sync.WaitGroup
 }
 
 func startProbe(to, src netip.AddrPort, device string) *probe {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &probe{refused: make(chan struct{}), cancel: cancel}
+	p := &probe{found: make(chan *RejectError, 1), cancel: cancel}
 	p.done.Add(1)
 	go func() {
 		defer p.done.Done()
@@ -38,8 +39,8 @@ func startProbe(to, src netip.AddrPort, device string) *probe {
 			return
 		case <-wait.C:
 		}
-		if portClosed(ctx, to, src, device) {
-			close(p.refused)
+		if r := diagnosis(ask(ctx, to, src, device)); r != nil {
+			p.found <- r
 		}
 	}()
 	return p
@@ -51,9 +52,26 @@ func (p *probe) stop() {
 	p.done.Wait()
 }
 
-// portClosed tells whether the far end answers that the port is closed; no answer
-// within ctx counts as no.
-func portClosed(ctx context.Context, to, src netip.AddrPort, device string) bool {
+// diagnosis turns what the probe met into a reason; nil if it says nothing.
+func diagnosis(err error) *RejectError {
+	code := 0
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &RejectError{Code: RejectRefused, Words: RejectWords(RejectRefused)}
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		code = RejectUnreachable
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		code = RejectLocal
+	default:
+		return nil
+	}
+	var number syscall.Errno
+	errors.As(err, &number)
+	return &RejectError{Code: code, Words: RejectWords(code), Err: number}
+}
+
+// ask waits until the far end answers, in whatever way, or ctx ends.
+func ask(ctx context.Context, to, src netip.AddrPort, device string) error {
 	d := net.Dialer{}
 	if src.IsValid() {
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(src.Addr(), 0))
@@ -69,17 +87,17 @@ func portClosed(ctx context.Context, to, src netip.AddrPort, device string) bool
 	}
 	conn, err := d.DialContext(ctx, "udp", to.String())
 	if err != nil {
-		return false
+		return err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := conn.Write(induction()); err != nil {
-		return errors.Is(err, syscall.ECONNREFUSED)
+		return err
 	}
 	var answer [64]byte
 	_, err = conn.Read(answer[:])
-	return errors.Is(err, syscall.ECONNREFUSED)
+	return err
 }
 
 // induction is the first packet of a caller's handshake (SRT RFC draft,

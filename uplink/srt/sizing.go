@@ -34,6 +34,15 @@ func PacketsNeeded(bitrate int64, latency, rtt time.Duration) int {
 	return int(n) + 1
 }
 
+// packets is PacketsNeeded for these options, whose messages may be shorter.
+func (o Options) packets(bitrate int64, rtt time.Duration) int {
+	n := PacketsNeeded(bitrate, o.Latency, rtt)
+	if o.PayloadSize < sizedFor {
+		n = n*sizedFor/max(1, o.PayloadSize) + 1
+	}
+	return n
+}
+
 // kernelBytes is the least UDP buffer for a stream, with SRT, UDP and IP headers.
 func kernelBytes(bitrate int64) int {
 	n := float64(bitrate) / 8 * kernelHold.Seconds() * perPacket / sizedFor
@@ -45,10 +54,12 @@ func kernelBytes(bitrate int64) int {
 
 // Sized returns o with FC and the buffers that are left zero made large enough
 // for a stream of bitrate bit/s over a round trip of rtt, never smaller than
-// libsrt's defaults. What is set already stays, for Check to judge.
+// libsrt's defaults. What is set already stays, for Check to judge. Messages are
+// taken to be 1316 bytes long, or PayloadSize if that is less: set it when a
+// stream is sent in shorter ones.
 func (o Options) Sized(bitrate int64, rtt time.Duration) Options {
 	d := o.withDefaults()
-	n := max(PacketsNeeded(bitrate, d.Latency, rtt), defaultBufPackets)
+	n := max(d.packets(bitrate, rtt), defaultBufPackets)
 	if o.FC == 0 {
 		o.FC = max(n, defaultFC)
 	}
@@ -75,7 +86,7 @@ func (o Options) Check(bitrate int64, rtt time.Duration) error {
 		return err
 	}
 	d := o.withDefaults()
-	need := PacketsNeeded(bitrate, d.Latency, rtt)
+	need := d.packets(bitrate, rtt)
 	what := fmt.Sprintf("%s for %v latency and %v round trip", megabits(bitrate), d.Latency, rtt)
 	tooSmall := func(name string, value, want any) error {
 		return &OptionError{Option: name, Value: fmt.Sprint(value), Remedy: fmt.Sprintf("too small for %s: needs at least %v", what, want)}
