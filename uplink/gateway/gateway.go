@@ -102,6 +102,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.mu.Lock()
 		g.web = w
 		g.mu.Unlock()
+		g.log.Info("http", "address", w.l.Addr().String())
 		// The server outlives the drain, so that it can be watched.
 		webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 		wg.Go(func() { w.run(webCtx) })
