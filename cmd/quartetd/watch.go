@@ -17,8 +17,8 @@ const (
 	// Reports come every 200 ms: after three in a row are missing, nothing may
 	// be arriving. With the condition's own hold an alarm comes within 2 s.
 	reportMissing = 600 * time.Millisecond
-	// lossWindow is what loss is averaged over.
-	lossWindow = time.Second
+	// lossWindow is what rates and loss are averaged over.
+	lossWindow = 500 * time.Millisecond
 )
 
 // watcher turns the parts' counters into conditions. It only reads.
@@ -200,9 +200,13 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 		}
 		dropped += uint64(max(0, l.SRT.PktSndDropTotal-b.SRT.PktSndDropTotal))
 	}
-	p.overload = dropped > 0 && dropped*200 > sent
+	// A path that loses every fifth packet before any repair carries less than
+	// it is given, whatever its queue says.
+	p.overload = dropped > 0 && dropped*200 > sent || p.rates.sendLoss > 20
 	a, b := st.Arrival, before.Arrival
-	if a == nil || b == nil || a.Received < b.Received || a.Merged.Delivered < b.Merged.Delivered {
+	if st.Connects != before.Connects || a == nil || b == nil || b.Age > 1000 || a.Received < b.Received || a.Merged.Delivered < b.Merged.Delivered {
+		// What the far end missed while the path was away belongs to that alarm.
+		p.lossPercent = 0
 		return
 	}
 	received, lost := a.Received-b.Received, a.LostHere-b.LostHere

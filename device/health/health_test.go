@@ -37,12 +37,12 @@ func TestHold(t *testing.T) {
 	m := New(Catalogue())
 	p := Path("1a")
 	m.Set(0, PathDown, p, true, "timed out")
-	m.Set(900*ms, PathDown, p, false, "") // shorter than hold-on: nothing
+	m.Set(600*ms, PathDown, p, false, "") // shorter than hold-on: nothing
 	if n, ok := m.Next(); ok {
 		t.Errorf("Next %v with nothing pending", n)
 	}
 	m.Set(1*s, PathDown, p, true, "timed out")
-	if n, ok := m.Next(); !ok || n != 2*s {
+	if n, ok := m.Next(); !ok || n != 1700*ms {
 		t.Errorf("Next %v, %v", n, ok)
 	}
 	m.Tick(2 * s)

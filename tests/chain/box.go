@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,9 +27,9 @@ type Box struct {
 	Doc    config.Box
 	Socket string
 	Input  net.Addr // where the feed goes
-	cmd    *exec.Cmd
-	done   chan struct{}
 	conn   *net.UDPConn
+
+	*Process
 }
 
 var builds struct {
@@ -104,6 +103,7 @@ func (c *Chain) BoxConfig(input, socket string) config.Box {
 	d := config.Default[config.Box]()
 	d.Version, d.Name = config.SchemaVersion, "box"
 	d.Input.Type, d.Input.URL = config.TypeUDP, "udp://"+input
+	d.Input.LossAfterMS = 10_000 // the end of the feed is the end of the test
 	d.Output.Key = config.Secret(hex.EncodeToString(Key))
 	d.Output.LatencyMS = config.Milliseconds(c.Cfg.Latency.Milliseconds())
 	d.Output.OverheadPercent = int(c.Cfg.Overhead)
@@ -122,6 +122,33 @@ func (c *Chain) BoxConfig(input, socket string) config.Box {
 	return d
 }
 
+// GatewayConfig is the document of gateway i, as the chain runs it in this
+// process.
+func (c *Chain) GatewayConfig(i int) config.Gateway {
+	g := c.Gateways[i]
+	d := config.Default[config.Gateway]()
+	d.Version, d.Name, d.HTTP.Listen = config.SchemaVersion, g.Config.Name, ""
+	d.Name = strings.ReplaceAll(d.Name, " ", "-")
+	l := config.Default[config.Listener]()
+	l.Name, l.Address = "srt", g.Config.Listeners[0].Address
+	d.Listeners = []config.Listener{l}
+	k := config.Default[config.Contribution]()
+	k.Name, k.Key = "test", config.Secret(hex.EncodeToString(Key))
+	for path := range c.Cfg.Paths {
+		if path%len(c.Gateways) == i {
+			in := config.Default[config.GatewayInput]()
+			in.Name, in.Listener = fmt.Sprint("path-", path), "srt"
+			in.StreamID, in.Passphrase = streamID(path), passphrase
+			k.Inputs = append(k.Inputs, in)
+		}
+	}
+	out := config.Default[config.GatewayOutput]()
+	out.Name, out.Type, out.URL = "out", config.TypeRTP, "rtp://"+g.conn.LocalAddr().String()
+	k.Outputs = []config.GatewayOutput{out}
+	d.Contributions = []config.Contribution{k}
+	return d
+}
+
 // Write writes the configuration file.
 func (b *Box) Write() {
 	b.c.T.Helper()
@@ -136,51 +163,11 @@ func (b *Box) file() string { return filepath.Join(b.dir, "box.json") }
 func (b *Box) Start() {
 	b.c.T.Helper()
 	bin := Program(b.c.T, "./cmd/quartetd")
-	b.cmd = exec.Command(bin, "run", "--config", b.file(), "--data", filepath.Join(b.dir, "data"))
-	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		b.c.T.Fatal(err)
-	}
-	defer log.Close()
-	b.cmd.Stdout, b.cmd.Stderr = log, log
-	if err := b.cmd.Start(); err != nil {
-		b.c.T.Fatal(err)
-	}
-	done := make(chan struct{})
-	b.done = done
-	cmd := b.cmd
-	go func() { cmd.Wait(); close(done) }()
-	b.c.T.Cleanup(func() { b.Kill(syscall.SIGKILL) })
+	b.Process = StartProcess(b.c.T, filepath.Join(b.dir, "log"), bin, "run", "--config", b.file(), "--data", filepath.Join(b.dir, "data"))
 	b.c.Eventually(10*time.Second, "quartetd answers on its socket\n"+b.Log(), func() bool {
 		_, err := b.status()
 		return err == nil
 	})
-}
-
-// Kill sends a signal and waits until the process has ended; it returns how
-// long that took and its exit status.
-func (b *Box) Kill(sig syscall.Signal) (time.Duration, int) {
-	begun := time.Now()
-	b.cmd.Process.Signal(sig)
-	select {
-	case <-b.done:
-	case <-time.After(10 * time.Second):
-		b.cmd.Process.Kill()
-		<-b.done
-	}
-	return time.Since(begun), b.cmd.ProcessState.ExitCode()
-}
-
-// Hangup has the configuration read again by signal.
-func (b *Box) Hangup() { b.cmd.Process.Signal(syscall.SIGHUP) }
-
-// PID of the process.
-func (b *Box) PID() int { return b.cmd.Process.Pid }
-
-// Log is what quartetd has logged.
-func (b *Box) Log() string {
-	s, _ := os.ReadFile(filepath.Join(b.dir, "log"))
-	return string(s)
 }
 
 func (b *Box) status() (control.Status, error) {
@@ -227,7 +214,8 @@ func (b *Box) Alarms() string {
 	return strings.Join(s, "; ")
 }
 
-// WaitUp waits until every path is up and reported.
+// WaitUp waits until every path is up and reported. What entered before does not
+// count in Check.
 func (b *Box) WaitUp() {
 	b.c.T.Helper()
 	b.c.Eventually(10*time.Second, "every path up and reported", func() bool {
@@ -238,6 +226,7 @@ func (b *Box) WaitUp() {
 		}
 		return true
 	})
+	b.c.from = b.c.Now()
 }
 
 // WriteTS sends the feed to the box; it makes a Box the chain's sender.
@@ -253,7 +242,7 @@ func (b *Box) WriteTS(_ time.Duration, ts []byte) error {
 }
 
 // Background feeds the box until the function it returns is called, which
-// waits for the end.
+// waits for the end; at the latest until the test's end.
 func (b *Box) Background() (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -267,5 +256,7 @@ func (b *Box) Background() (stop func()) {
 			}
 		}
 	}()
-	return func() { close(quit); <-done }
+	stop = sync.OnceFunc(func() { close(quit); <-done })
+	b.c.T.Cleanup(stop)
+	return stop
 }

@@ -56,6 +56,7 @@ type Chain struct {
 	start   time.Time
 	gen     *tsgen.Stream
 	lead    time.Duration // of the stream's clock against ours
+	from    time.Duration // what entered before does not count
 	sent    uint64
 	stopped bool
 	cancel  context.CancelFunc
@@ -375,7 +376,7 @@ func (c *Chain) Check(name string, excused []ledger.Span, gateways ...int) ledge
 	for _, i := range gateways {
 		outs = append(outs, c.Gateways[i].Out)
 	}
-	r := c.Ledger.Check(name, 0, 50*time.Millisecond, excused, outs...)
+	r := c.Ledger.Check(name, c.from, 50*time.Millisecond, excused, outs...)
 	c.T.Log(r)
 	return r
 }
