@@ -24,8 +24,10 @@ const (
 // Messages are copied in and out, so neither side waits on the other's socket.
 type queue struct {
 	mu      sync.Mutex
-	slots   []slot // ring
-	head    int    // oldest
+	slots   []slot
+	order   []uint16 // ring of slots in order of arrival
+	free    []uint16 // stack: the slot used last is used next, while it is in the cache
+	head    int      // oldest in order
 	n       int
 	dropped uint64 // pushed out by newer ones
 	stale   uint64 // too old when popped
@@ -47,7 +49,30 @@ type batch struct {
 	mem   []byte
 }
 
-func newQueue(messages int) *queue { return &queue{slots: make([]slot, messages)} }
+// newQueue makes room for messages, at most 65536.
+func newQueue(messages int) *queue {
+	q := &queue{slots: make([]slot, messages), order: make([]uint16, messages), free: make([]uint16, messages)}
+	q.refill()
+	return q
+}
+
+func (q *queue) refill() {
+	q.free = q.free[:len(q.slots)]
+	for i := range q.free {
+		q.free[i] = uint16(len(q.free) - 1 - i)
+	}
+}
+
+// oldest takes the oldest slot off the ring and frees it.
+func (q *queue) oldest() *slot {
+	i := q.order[q.head]
+	if q.head++; q.head == len(q.order) {
+		q.head = 0
+	}
+	q.n--
+	q.free = append(q.free, i)
+	return &q.slots[i]
+}
 
 func newBatch(messages int) *batch {
 	return &batch{msgs: make([][]byte, 0, messages), ports: make([]Port, 0, messages), mem: make([]byte, messages*messageBytes)}
@@ -58,11 +83,17 @@ func newBatch(messages int) *batch {
 func (q *queue) push(due time.Duration, port Port, msg []byte) {
 	q.mu.Lock()
 	if q.n == len(q.slots) {
-		q.head = (q.head + 1) % len(q.slots)
-		q.n--
+		q.oldest()
 		q.dropped++
 	}
-	s := &q.slots[(q.head+q.n)%len(q.slots)]
+	i := q.free[len(q.free)-1]
+	q.free = q.free[:len(q.free)-1]
+	at := q.head + q.n
+	if at >= len(q.order) {
+		at -= len(q.order)
+	}
+	q.order[at] = i
+	s := &q.slots[i]
 	s.due, s.port = due, port
 	s.size = uint16(copy(s.buf[:], msg))
 	q.n++
@@ -76,7 +107,7 @@ func (q *queue) push(due time.Duration, port Port, msg []byte) {
 func (q *queue) pop(now, maxAge time.Duration, b *batch) {
 	q.mu.Lock()
 	for q.n > 0 && len(b.msgs) < cap(b.msgs) {
-		s := &q.slots[q.head]
+		s := &q.slots[q.order[q.head]]
 		if s.due > now {
 			break
 		}
@@ -89,8 +120,7 @@ func (q *queue) pop(now, maxAge time.Duration, b *batch) {
 			b.msgs = append(b.msgs, m)
 			b.ports = append(b.ports, s.port)
 		}
-		q.head = (q.head + 1) % len(q.slots)
-		q.n--
+		q.oldest()
 	}
 	q.mu.Unlock()
 }
@@ -100,6 +130,7 @@ func (q *queue) clear() {
 	q.mu.Lock()
 	q.stale += uint64(q.n)
 	q.head, q.n = 0, 0
+	q.refill()
 	q.mu.Unlock()
 }
 
