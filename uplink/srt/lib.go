@@ -47,7 +47,7 @@ func start() {
 }
 
 // Cleanup ends what one Startup began. The last one closes every connection and
-// listener that is still open and stops libsrt, which takes it about a second.
+// listener that is still open and stops libsrt, which may take it a second.
 func Cleanup() {
 	library.mu.Lock()
 	if library.refs > 0 {
