@@ -47,8 +47,8 @@ type contribution struct {
 	lastData time.Duration // when the last one came
 	lostAt   time.Duration // when the feed counted as lost
 	unusable uint64        // released by the decoder, but no source packets
-	gaps     every         // limits the log about lost packets
-	lostNow  uint64        // lost and not yet logged
+	lost     uint64        // lost and not yet logged
+	sayLost  time.Duration // when that may be logged
 	epochs   uint64
 	ssrc     uint32 // of what is released
 	top      rtp.Unwrapper

@@ -283,7 +283,7 @@ func answerFor(k *Contribution, in *Input) srt.Answer {
 	}
 	o = o.Sized(2*k.withDefaults().MaxBitrate, assumedRTT)
 	return srt.Answer{
-		OK: true, Passphrase: in.SRT.Passphrase, KeyLength: in.SRT.KeyLength,
+		OK: true, Passphrase: in.SRT.Passphrase, // the caller chooses the key's length
 		Latency: in.SRT.Latency, FC: o.FC, RcvBuf: o.RcvBuf, SndBuf: smallBuffer,
 	}
 }

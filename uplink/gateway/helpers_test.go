@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"testing"
 
@@ -13,6 +14,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(senderEnv); spec != "" {
+		benchSender(spec)
+	}
 	srt.Startup()
 	code := m.Run()
 	srt.Cleanup()
@@ -51,4 +55,20 @@ type logWriter struct{ t testing.TB }
 func (w logWriter) Write(b []byte) (int, error) {
 	w.t.Log(clock(), string(b))
 	return len(b), nil
+}
+
+// loopbackInterface is the name of this machine's loopback interface.
+func loopbackInterface(t testing.TB) string {
+	t.Helper()
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 {
+			return i.Name
+		}
+	}
+	t.Fatal("no loopback interface")
+	return ""
 }

@@ -13,7 +13,7 @@ func (c *contribution) deliver(d *fec.Delivery) {
 		c.begin(d)
 	}
 	if d.Packet == nil {
-		c.lose(d)
+		c.lost += d.Count
 		return
 	}
 	h, ts, err := rtp.ParseSource(d.Packet)
@@ -42,15 +42,6 @@ func (c *contribution) begin(d *fec.Delivery) {
 		st := c.dec.Stats()
 		st.Delivered -= min(st.Delivered, d.Count) // this one counts already
 		c.report.from.begin(st)
-	}
-}
-
-// lose says what is lost, at most once a second.
-func (c *contribution) lose(d *fec.Delivery) {
-	c.lostNow += d.Count
-	if ok, _ := c.gaps.ok(time.Second); ok {
-		c.log.Warn("packets lost: on no path, and not recovered", "packets", c.lostNow)
-		c.lostNow = 0
 	}
 }
 
@@ -83,8 +74,13 @@ func (c *contribution) found(now time.Duration) {
 	c.state = Streaming
 }
 
-// watch notices a lost feed, and fills it where an output wants that.
+// watch says what was lost, at most once a second, notices a lost feed, and
+// fills it where an output wants that.
 func (c *contribution) watch(now time.Duration) {
+	if c.lost > 0 && now >= c.sayLost {
+		c.log.Warn("packets lost: on no path, and not recovered", "packets", c.lost)
+		c.lost, c.sayLost = 0, now+time.Second
+	}
 	if c.state == Streaming && now-c.filler.last > c.cfg.LossAfter {
 		c.state, c.lostAt = Lost, now
 		c.log.Warn("input lost: nothing to release", "for", c.cfg.LossAfter, "fills", c.fills())

@@ -42,6 +42,8 @@ type ContributionStatus struct {
 	Streams         uint8     `json:"streams"`
 	MaxBlockMS      float64   `json:"max_block_ms"`
 
+	Unusable uint64 `json:"unusable_total"` // released by the decoder, but no source packets: not handed on
+
 	Merged  fec.DecoderStats  `json:"merged"`
 	Tags    rtp.VerifierStats `json:"tags"`
 	Digest  rtp.DigestStats   `json:"digest"`
