@@ -2,12 +2,15 @@
 
 SHELL      := /bin/bash
 BUILD      := build
-MULTIARCH  := $(shell gcc -print-multiarch 2>/dev/null)
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS    := -ldflags "-X main.version=$(VERSION)"
-GOFLAGS    += -trimpath
 PROGRAMS   := quartetd quartet-gateway quartetctl
 GO         := go
+
+# The version comes from above, so that a folder git does not trust builds too.
+GOFLAGS    += -buildvcs=false
+# Paths of this machine stay out of programs, not out of tests, which look for
+# their folder.
+BUILDFLAGS := -trimpath -ldflags "-X main.version=$(VERSION)"
 
 # srtgo links -lsrt. Debian has two flavours of libsrt; the GnuTLS one does
 # AES-256 some fifty times faster, so build/lib/libsrt.so points at it.
@@ -16,16 +19,22 @@ export CGO_LDFLAGS := -L$(CURDIR)/$(BUILD)/lib $(CGO_LDFLAGS)
 export GOFLAGS
 
 # golangci-lint is built from its own module, so that its dependencies stay out of ours.
-LINT       := $(BUILD)/bin/golangci-lint
-LINT_VER   := v2.6.2
+LINT_VER   := v2.15.0
+LINT       := $(BUILD)/bin/golangci-lint-$(LINT_VER)
+
+# Packages whose tests run against the clock, over real sockets and beside
+# other programs: one after the other, so that none starves another.
+REALTIME   := capture/srt capture/tsfile capture/udp cmd/% fec/st2022 tests/bench tests/chain tests/demo tests/faults \
+	tests/peers tests/relay tests/relay/% uplink/gateway uplink/srt
 
 .PHONY: help
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deps-%
+# deps-build+test: see .ci/deps. All groups of a target at once, so that there
+# is one line to type.
 deps-%:
-	@.ci/deps build $(subst +, ,$*)
+	@.ci/deps $(subst +, ,$*)
 
 $(SRTLIB): | deps-build
 	@mkdir -p $(@D)
@@ -33,36 +42,49 @@ $(SRTLIB): | deps-build
 
 .PHONY: build
 build: $(SRTLIB) ## all programs, into build/
-	$(GO) build $(LDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
+	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
-demo: deps-demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed)
-	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input $(INPUT)) $(DEMO_FLAGS)
+demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed)
+	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') $(DEMO_FLAGS)
+
+# $(call tests,FLAGS): the tests of pure logic in parallel, then those of
+# REALTIME; both even if the first fail. The latter always run: they start
+# programs of ours, whose changes Go's cache of results does not see.
+define tests
+@all=$$($(GO) list ./...) && module=$$($(GO) list -m) && \
+realtime=$$(grep -xE "$$module/($(subst %,.*,$(subst $() ,|,$(strip $(REALTIME)))))" <<<"$$all") && \
+logic=$$(grep -vxF "$$realtime" <<<"$$all") && rc=0 && set -x && \
+{ $(GO) test -vet=off $(1) $$logic || rc=1; $(GO) test -vet=off -count=1 -p 1 $(1) $$realtime || rc=1; exit $$rc; }
+endef
 
 .PHONY: test
-test: deps-test $(SRTLIB) ## every test that fits an ordinary machine, ≤15 minutes
+test: deps-build+test $(SRTLIB) ## every test that fits an ordinary machine, ≤15 minutes
 	$(GO) vet ./...
-	$(GO) test -timeout 14m ./...
+	$(call tests,-timeout 14m)
 
 .PHONY: test-race
-test-race: deps-test $(SRTLIB) ## the same under the race detector
-	$(GO) test -race -timeout 30m ./...
+test-race: deps-build+test $(SRTLIB) ## the same under the race detector
+	$(call tests,-race -timeout 30m)
 
+# Minimizing is bounded: by default each interesting input may take a minute.
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: $(SRTLIB) ## every fuzz target for FUZZTIME (30s) each
 	@$(GO) list ./... | while read -r pkg; do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg || exit 1; \
 		done; \
 	done
 
+GOFILES = $$(git ls-files --cached --others --exclude-standard --deduplicate '*.go')
 .PHONY: format
 format: ## rewrite the Go files as gofmt wants them
-	gofmt -w $$(git ls-files '*.go')
+	gofmt -w $(GOFILES)
 
-$(LINT):
-	GOFLAGS= CGO_LDFLAGS= GOBIN=$(CURDIR)/$(BUILD)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VER)
+$(LINT): | deps-build
+	GOFLAGS= CGO_LDFLAGS= GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VER)
+	@mv $(@D)/golangci-lint $@
 
 .PHONY: lint
 lint: $(LINT) $(SRTLIB) ## golangci-lint, pinned
@@ -70,12 +92,12 @@ lint: $(LINT) $(SRTLIB) ## golangci-lint, pinned
 
 .PHONY: check
 check: $(SRTLIB) ## format, vet, lint, test
-	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt'ed (make format):"; echo "$$bad"; exit 1; }
+	@bad=$$(gofmt -l $(GOFILES)) && [ -z "$$bad" ] || { echo "not gofmt'ed (make format):"; echo "$$bad"; exit 1; }
 	$(MAKE) lint
 	$(MAKE) test
 
 .PHONY: bench
-bench: deps-bench build ## against srt-live-transmit and librist; writes build/bench/report.md
+bench: deps-build+bench build ## against srt-live-transmit and librist; writes build/bench/report.md
 	$(GO) run ./tests/bench --bin $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)
 
 SOAK ?= 1h
@@ -85,15 +107,16 @@ soak: build ## hours on loopback: memory, descriptors and goroutines must stay f
 
 ARM := CC=aarch64-linux-gnu-gcc GOARCH=arm64 CGO_ENABLED=1 \
 	CGO_LDFLAGS="-L$(CURDIR)/$(BUILD)/lib-arm64 -L/usr/lib/aarch64-linux-gnu"
+ARM_RUN := $(if $(filter aarch64,$(shell uname -m)),,-exec "qemu-aarch64 -L /")
 .PHONY: build-arm64
 build-arm64: deps-arm64 ## the programs for the box, cross-built, into build/arm64/
 	@mkdir -p $(BUILD)/lib-arm64 $(BUILD)/arm64
 	@ln -sf /usr/lib/aarch64-linux-gnu/libsrt-gnutls.so $(BUILD)/lib-arm64/libsrt.so
-	$(ARM) $(GO) build $(LDFLAGS) -o $(BUILD)/arm64/ $(addprefix ./cmd/,$(PROGRAMS))
+	$(ARM) $(GO) build $(BUILDFLAGS) -o $(BUILD)/arm64/ $(addprefix ./cmd/,$(PROGRAMS))
 
 .PHONY: test-arm64
 test-arm64: build-arm64 ## unit tests of the packet path under qemu-user
-	$(ARM) $(GO) test -exec "qemu-aarch64 -L /" -timeout 20m ./fec/... ./capture/mpegts ./uplink ./uplink/rtp
+	$(ARM) $(GO) test $(ARM_RUN) -timeout 20m ./fec/... ./capture/mpegts ./uplink ./uplink/rtp
 
 .PHONY: clean
 clean: ## remove build/
