@@ -203,11 +203,12 @@ func run(doc *config.Gateway, cfg gateway.Config, file string, stderr io.Writer)
 // reload puts a changed configuration into force, or says why not.
 func reload(g *gateway.Gateway, file string, log *slog.Logger, stderr io.Writer) {
 	_, cfg, err := load(file, stderr)
-	if err == nil {
-		err = g.Apply(cfg)
-	}
 	if err != nil {
 		log.Error("configuration not applied; what ran goes on", "err", err)
+		return
+	}
+	if err := g.Apply(cfg); err != nil {
+		log.Error("configuration applied but for this", "err", err)
 		return
 	}
 	log.Info("configuration applied", "what", summary(cfg))

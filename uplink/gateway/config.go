@@ -228,7 +228,7 @@ func (k *Contribution) check(ports map[string]bool, routes map[string]string) er
 				bad("%s: %w", at, err)
 			}
 		}
-		if err := in.SRT.Validate(); err != nil {
+		if err := checkSocket(in.SRT, in.Call, k.withDefaults().MaxBitrate); err != nil {
 			bad("%s: %w", at, err)
 		}
 	}
@@ -242,7 +242,7 @@ func (k *Contribution) check(ports map[string]bool, routes map[string]string) er
 		if _, _, err := splitAddress(p.Call); err != nil {
 			bad("peer %q: %w", p.Name, err)
 		}
-		if err := p.SRT.Validate(); err != nil {
+		if err := checkSocket(p.SRT, p.Call, k.withDefaults().MaxBitrate); err != nil {
 			bad("peer %q: %w", p.Name, err)
 		}
 	}
@@ -257,6 +257,15 @@ func (k *Contribution) check(ports map[string]bool, routes map[string]string) er
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkSocket finds settings that are out of range and, on a caller's socket,
+// buffers that are set too small for the feed.
+func checkSocket(o srt.Options, call string, bitrate int64) error {
+	if call == "" {
+		return o.Validate()
+	}
+	return o.Sized(2*bitrate, assumedRTT).Check(bitrate, assumedRTT)
 }
 
 // withDefaults fills in what the caller left at zero.

@@ -111,13 +111,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.warnAboutKernel(&cfg)
 	err := g.bring(ctx, cfg)
-	for since := g.now(); err != nil && g.now()-since < openWithin && ctx.Err() == nil; {
-		// The process that this one replaces may still hold a port.
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
-			err = g.openPorts(ctx)
-		}
+	if err == nil {
+		err = g.openPorts(ctx)
+		err = g.retryPorts(ctx, err)
 	}
 	if err == nil {
 		g.ready.Store(true)
@@ -128,6 +124,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 		<-ctx.Done()
 	}
 	g.shutDown(cancel)
+	return err
+}
+
+// retryPorts goes on trying to open the ports for openWithin.
+func (g *Gateway) retryPorts(ctx context.Context, err error) error {
+	for since := g.now(); err != nil && g.now()-since < openWithin && ctx.Err() == nil; {
+		// The process that this one replaces may still hold a port.
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+			err = g.openPorts(ctx)
+		}
+	}
 	return err
 }
 
@@ -169,10 +178,11 @@ func (g *Gateway) Apply(cfg Config) error {
 	if ctx == nil || stopped {
 		return errors.New("gateway: not running")
 	}
-	return g.bring(ctx, cfg)
+	return errors.Join(g.bring(ctx, cfg), g.openPorts(ctx))
 }
 
-// bring makes what runs equal to cfg. It needs g.changing.
+// bring makes the contributions that run equal to cfg. It needs g.changing.
+// One that cannot be started is an error; the others run nevertheless.
 func (g *Gateway) bring(ctx context.Context, cfg Config) error {
 	g.mu.Lock()
 	old := g.running
@@ -219,7 +229,7 @@ func (g *Gateway) bring(ctx context.Context, cfg Config) error {
 	g.mu.Lock()
 	g.running, g.cfg = next, cfg
 	g.mu.Unlock()
-	return errors.Join(append(errs, g.openPorts(ctx))...)
+	return errors.Join(errs...)
 }
 
 // withoutSecrets is a contribution without what can change while it runs.
@@ -266,7 +276,7 @@ func (g *Gateway) openPorts(ctx context.Context) error {
 			if in.Listen == "" {
 				continue
 			}
-			routes[route{in.Listen, in.SRT.StreamID}] = &target{to: r.c, input: i, answer: answerFor(&r.cfg, in)}
+			routes[route{in.Listen, in.SRT.StreamID}] = &target{to: r.c, input: i, answer: answerFor(&r.cfg, in, opts[in.Listen])}
 		}
 	}
 	g.mu.Unlock()
@@ -275,16 +285,20 @@ func (g *Gateway) openPorts(ctx context.Context) error {
 
 // answerFor is what a caller with an input's stream id gets: the input's
 // passphrase and latency, and buffers that hold the feed, parity and
-// retransmissions for the longest latency that makes sense: all of D.
-func answerFor(k *Contribution, in *Input) srt.Answer {
-	o := srt.Options{Latency: max(in.SRT.Latency, k.Latency)}
+// retransmissions for the longest latency that makes sense, all of D, unless
+// the listener is set otherwise.
+func answerFor(k *Contribution, in *Input, listener srt.Options) srt.Answer {
+	o := srt.Options{FC: listener.FC, RcvBuf: listener.RcvBuf, SndBuf: listener.SndBuf, Latency: max(in.SRT.Latency, k.Latency)}
 	if k.Latency == 0 {
-		o.Latency = max(in.SRT.Latency, 2*time.Second)
+		o.Latency = max(in.SRT.Latency, maxToldLatency)
+	}
+	if o.SndBuf == 0 {
+		o.SndBuf = smallBuffer
 	}
 	o = o.Sized(2*k.withDefaults().MaxBitrate, assumedRTT)
 	return srt.Answer{
 		OK: true, Passphrase: in.SRT.Passphrase, // the caller chooses the key's length
-		Latency: in.SRT.Latency, FC: o.FC, RcvBuf: o.RcvBuf, SndBuf: smallBuffer,
+		Latency: in.SRT.Latency, FC: o.FC, RcvBuf: o.RcvBuf, SndBuf: o.SndBuf,
 	}
 }
 

@@ -37,12 +37,18 @@ func (o *SRTOutput) Check() error {
 	if err == nil && port == 0 && o.Call != "" {
 		err = errors.New("port 0; name the receiver's port")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	s := o.SRT
+	s.PayloadSize = srt.TSPayload
+	return s.Validate()
 }
 
 func (o *SRTOutput) open(e *outputEnv) output {
 	out := &srtOut{cfg: *o, log: e.log, queue: newRing(queueSize(e.maxBitrate) / 4), conns: make(chan handover)}
-	out.cfg.SRT.PayloadSize = 1316
+	out.cfg.SRT.PayloadSize = srt.TSPayload
+	out.cfg.SRT = out.cfg.SRT.Sized(2*e.maxBitrate, assumedRTT)
 	return out
 }
 
