@@ -33,7 +33,7 @@ type Input struct {
 	// choice.
 	Interface string `json:"interface" format:"interface"`
 	// Source address of a source-specific multicast (RFC 4607). Absent: any
-	// source.
+	// source. With type srt and mode caller: the local address to call from.
 	Source string `json:"source" format:"ip"`
 	// The second copy of an RTP feed (SMPTE ST 2022-7), merged hitlessly with
 	// the first.
@@ -41,16 +41,21 @@ type Input struct {
 	// Recovery columns and rows that come with an RTP feed on its port + 2 and
 	// + 4: none, or st2022-1.
 	FEC string `json:"fec" default:"none" enum:"none|st2022-1"`
-	// Of a feed with several programmes, the number of the one whose clock
-	// paces the output. 0: the first that carries a clock. All programmes are
-	// carried in any case.
-	Program int `json:"program" range:"0..65535"`
-	// PID of the clock (PCR) that paces the output. 0: taken from the
-	// programme.
+	// With type rtp: the skew between the two copies that is bridged, which is
+	// also what both are delayed by; 10 to 450 are the classes A to C of SMPTE ST
+	// 2022-7. Without a second copy: how long a packet waits for one before it
+	// that is missing. 0: 50 with a second copy, 10 without.
+	MergeWindowMS Milliseconds `json:"merge_window_ms" range:"0..2000"`
+	// With fec st2022-1: time given to the repair, by which the feed is delayed;
+	// the matrix must fit. 0: 250.
+	FECWindowMS Milliseconds `json:"fec_window_ms" range:"0..2000"`
+	// PID of the clock (PCR) that paces the output: of a feed with several
+	// programmes, that of the one that matters. All programmes are carried in
+	// any case. 0: the first PID that carries a clock.
 	PCRPID int `json:"pcr_pid" range:"0..8190"`
 	// Time for which arriving packets are held so that jitter of the feed does
-	// not become jitter of the output.
-	JitterMS Milliseconds `json:"jitter_ms" default:"20" range:"0..1000"`
+	// not become jitter of the output. A file has none.
+	JitterMS Milliseconds `json:"jitter_ms" default:"20" range:"1..1000"`
 	// The feed counts as lost after this time without a packet.
 	LossAfterMS Milliseconds `json:"loss_after_ms" default:"300" range:"50..60000"`
 	// What is sent while the feed is lost: null packets at the last rate, or
@@ -67,7 +72,7 @@ type Input struct {
 	KeyLength int `json:"key_length" default:"16" enum:"16|24|32"`
 	// With type srt: the stream id sent (caller) or demanded (listener). It
 	// travels in clear.
-	StreamID string `json:"stream_id" len:"0..512"`
+	StreamID string `json:"stream_id" format:"streamid"`
 	// With type srt: receiver latency.
 	LatencyMS Milliseconds `json:"latency_ms" default:"200" range:"20..15000"`
 	// With type srt: settings of the socket.
@@ -167,7 +172,7 @@ type Path struct {
 	// AES key length in bytes.
 	KeyLength int `json:"key_length" default:"32" enum:"16|24|32"`
 	// SRT's stream id. It travels in clear and authenticates nothing.
-	StreamID string `json:"stream_id" len:"0..512"`
+	StreamID string `json:"stream_id" format:"streamid"`
 	// SRT's own latency on this path (the larger side wins): the time for
 	// retransmissions. 0: planned.
 	LatencyMS Milliseconds `json:"latency_ms" range:"0..15000"`
@@ -180,11 +185,12 @@ type Path struct {
 	// glitch hits different packets of each path. Absent: planned, 0 and 15 ms
 	// in turn within a merge group.
 	StaggerMS *Milliseconds `json:"stagger_ms" range:"0..1000"`
-	// Capacity of the path. 0: not limited.
+	// Capacity of the path, which SRT then never exceeds, retransmissions and
+	// headers included. 0: not limited.
 	MaxBitrateKbps Kbps `json:"max_bitrate_kbps" range:"0..1000000"`
-	// Transport stream packets in a message of this path; profile ts only,
-	// because the other profiles carry the same packets on every path. 0: as
-	// output says.
+	// Transport stream packets in a message of this path, fewer than output
+	// says; profile ts only, because the other profiles carry the same packets on
+	// every path. 0: as output says.
 	TSPacketsPerMessage int `json:"ts_packets_per_message" range:"0..7"`
 	// Settings of the SRT socket.
 	SRT SRT `json:"srt"`
@@ -212,22 +218,24 @@ type ST20221 struct {
 // enforced encryption, too-late packet drop and the drift tracer on, socket
 // groups off.
 type SRT struct {
-	// Fixed ceiling of the sending rate (SRTO_MAXBW). 0: none, or, where
-	// inputbw_kbps or mininputbw_kbps is set, relative to the input rate.
+	// Fixed ceiling of the sending rate (SRTO_MAXBW). 0: the path's
+	// max_bitrate_kbps, or, where inputbw_kbps or mininputbw_kbps is set, relative
+	// to the input rate; else none.
 	MaxBWKbps Kbps `json:"maxbw_kbps" range:"0..10000000"`
 	// Input rate that the ceiling is relative to (SRTO_INPUTBW). 0: measured.
 	InputBWKbps Kbps `json:"inputbw_kbps" range:"0..10000000"`
-	// Lower bound of the measured input rate (SRTO_MININPUTBW). 0: planned on a
-	// path with max_bitrate_kbps.
+	// Lower bound of the measured input rate (SRTO_MININPUTBW), to which the
+	// ceiling is relative. 0: none.
 	MinInputBWKbps Kbps `json:"mininputbw_kbps" range:"0..10000000"`
-	// Room for retransmissions above the input rate (SRTO_OHEADBW).
+	// Room for retransmissions above the input rate (SRTO_OHEADBW), where the
+	// ceiling is relative to it.
 	OverheadBWPercent int `json:"oheadbw_percent" default:"25" range:"5..100"`
 	// Flight window in packets (SRTO_FC). 0: sized from rate and latency.
-	FC int `json:"fc_packets" range:"0..1000000"`
+	FC int `json:"fc_packets" range:"0..262144"`
 	// Send buffer in bytes (SRTO_SNDBUF). 0: sized from rate and latency.
-	SndBuf int `json:"sndbuf_bytes" range:"0..2000000000"`
+	SndBuf int `json:"sndbuf_bytes" range:"0..1073741824"`
 	// Receive buffer in bytes (SRTO_RCVBUF). 0: sized from rate and latency.
-	RcvBuf int `json:"rcvbuf_bytes" range:"0..2000000000"`
+	RcvBuf int `json:"rcvbuf_bytes" range:"0..1073741824"`
 	// The system's UDP send buffer in bytes (SRTO_UDP_SNDBUF). 0: the
 	// library's default.
 	UDPSndBuf int `json:"udp_sndbuf_bytes" range:"0..100000000"`
@@ -255,7 +263,7 @@ type SRT struct {
 	// Largest UDP/IP packet (SRTO_MSS). The whole packet, IP header included.
 	MSS int `json:"mss_bytes" default:"1500" range:"1000..1500"`
 	// SRT's packet filter (SRTO_PACKETFILTER), for peers that are not Quartet.
-	PacketFilter string `json:"packet_filter" len:"0..64"`
+	PacketFilter string `json:"packet_filter" format:"packetfilter"`
 }
 
 // Control is the local socket that quartetctl and the box's page use.

@@ -163,7 +163,7 @@ version (line 2:14): 2 is not allowed; write 1
 Name (line 3:9): is written in the wrong case; write "name"
 input.type (line 4:21): "upd" is not allowed; write udp, rtp, srt or file (did you mean "udp"?)
 input.interface (line 4:72): null is not a value; leave the field out, or write the name of a network interface, such as eth0
-input.jitter_ms (line 4:91): 1.5 is not a whole number; write a whole number from 0 to 1000
+input.jitter_ms (line 4:91): 1.5 is not a whole number; write a whole number from 1 to 1000
 input.jitter_ms (line 4:107): is a duplicate field; keep this one or the one at line 4:89
 output.key (line 5:21): *** is a number, not a string; write 32 to 64 random bytes in hex, such as `+"`openssl rand -hex 32`"+` prints
 output.next_key (line 5:37): *** is not an even number of hex digits; write 32 to 64 random bytes in hex, such as `+"`openssl rand -hex 32`"+` prints
@@ -177,7 +177,7 @@ paths[1].interface (line 8:120): "" is empty; leave the field out, or write the 
 paths[2].leg (line 9:27): 9 is out of range; write a whole number from 1 to 8
 paths[2].srt.fc (line 9:42): is an unknown field; did you mean "fc_packets"?
 paths[2].srt.retransmit_algo (line 9:66): 2 is not allowed; write 0 or 1
-paths[2].srt.packet_filter (line 9:86): true is true or false, not a string; write a string of 0 to 64 bytes
+paths[2].srt.packet_filter (line 9:86): true is true or false, not a string; write libsrt's own filter, such as fec,cols:10,rows:5
 paths[3].key_length (line 10:20): 17 is not allowed; write 16, 24 or 32
 paths[3].stagger_ms (line 10:38): 99999999999999999999 is out of range; write a whole number from 0 to 1000
 paths[3].passphrase (line 10:74): *** contains a zero byte; write 10 to 79 bytes

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -24,13 +25,13 @@ var formats = map[string]struct {
 		return ""
 	}, "scheme://host:port with scheme udp, rtp or srt, or file:///path", ""},
 	"interface": {checkInterface, "the name of a network interface, such as eth0", "^[^/\\s]{1,15}$"},
-	"ip": {func(s string) string {
-		if _, err := netip.ParseAddr(s); err != nil {
-			return "is not an IP address"
+	"ip":        {checkIP, "an IP address, such as 192.0.2.7", ""},
+	"listen": {func(s string) string {
+		if strings.HasPrefix(s, "localhost:") {
+			return "is a name, and SRT listens on addresses: 127.0.0.1 or [::1]"
 		}
-		return ""
-	}, "an IP address, such as 192.0.2.7", ""},
-	"listen": {checkListen, "address:port or :port, such as 0.0.0.0:9000", "^[^\\s]*:[0-9]{1,5}$"},
+		return checkListen(s)
+	}, "address:port or :port, such as 0.0.0.0:9000", "^[^\\s]*:[0-9]{1,5}$"},
 	"listen-or-empty": {func(s string) string {
 		if s == "" {
 			return ""
@@ -48,7 +49,9 @@ var formats = map[string]struct {
 		}
 		return ""
 	}, "an absolute path of up to 100 bytes", "^/.{0,99}$"},
-	"passphrase": {checkPassphrase, "10 to 79 bytes", "^.{10,79}$"},
+	"streamid":     {checkStreamID, "1 to 512 bytes", "^.{1,512}$"},
+	"packetfilter": {checkPacketFilter, "libsrt's own filter, such as fec,cols:10,rows:5", "^fec,.{1,60}$"},
+	"passphrase":   {checkPassphrase, "10 to 79 bytes", "^.{10,79}$"},
 	"hexkey": {checkHexKey, "32 to 64 random bytes in hex, such as `openssl rand -hex 32` prints",
 		"^([0-9A-Fa-f]{2}){32,64}$"},
 }
@@ -60,6 +63,68 @@ func checkPassphrase(s string) string {
 		return fmt.Sprintf("has %d bytes", len(s))
 	case strings.ContainsRune(s, 0):
 		return "contains a zero byte"
+	}
+	return ""
+}
+
+// checkStreamID: SRT takes up to 512 bytes (SRTO_STREAMID).
+func checkStreamID(s string) string {
+	switch {
+	case len(s) > 512:
+		return fmt.Sprintf("has %d bytes", len(s))
+	case strings.ContainsRune(s, 0):
+		return "contains a zero byte"
+	}
+	return ""
+}
+
+// checkPacketFilter reads what libsrt's built-in filter takes
+// (SRTO_PACKETFILTER): a name and parameters of the form key:value.
+func checkPacketFilter(s string) string {
+	name, rest, _ := strings.Cut(s, ",")
+	if name != "fec" {
+		return "is not a packet filter that libsrt has"
+	}
+	if len(s) > 64 {
+		return fmt.Sprintf("has %d bytes", len(s))
+	}
+	seen := map[string]bool{}
+	for part := range strings.SplitSeq(rest, ",") {
+		key, value, _ := strings.Cut(part, ":")
+		n, err := strconv.Atoi(value)
+		ok := false
+		switch key {
+		case "cols":
+			ok = err == nil && n >= 1 && n <= 256
+		case "rows":
+			ok = err == nil && n >= -256 && n <= 256 && n != 0
+		case "layout":
+			ok = value == "even" || value == "staircase"
+		case "arq":
+			ok = value == "always" || value == "onreq" || value == "never"
+		}
+		if !ok || seen[key] {
+			return "has a parameter that the filter fec does not take, or takes once"
+		}
+		seen[key] = true
+	}
+	if !seen["cols"] {
+		return "does not say how many columns (cols) its matrix has"
+	}
+	return ""
+}
+
+func checkIP(s string) string {
+	ip, err := netip.ParseAddr(s)
+	switch {
+	case err != nil:
+		return "is not an IP address"
+	case ip.Zone() != "":
+		return "has a zone (name the interface instead)"
+	case ip.Is4In6():
+		return "is an IPv4-mapped IPv6 address (the IPv4 address is " + ip.Unmap().String() + ")"
+	case ip.IsUnspecified(), ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is not the address of one host"
 	}
 	return ""
 }
@@ -89,7 +154,8 @@ func checkName(s string) string {
 }
 
 func checkInterface(s string) string {
-	bad := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r == 0x7f })
+	// What the kernel refuses, and what has a meaning in addresses.
+	bad := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/:&?@%#", r) })
 	if s == "." || s == ".." || bad {
 		return "is not the name of an interface"
 	}

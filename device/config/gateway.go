@@ -82,10 +82,11 @@ type GatewayInput struct {
 	URL string `json:"url" format:"url"`
 	// The stream id: with mode listener it tells the streams of a port apart
 	// and must be there.
-	StreamID string `json:"stream_id" len:"0..512"`
+	StreamID string `json:"stream_id" format:"streamid"`
 	// SRT's passphrase of this stream, 10 to 79 bytes. Absent: not encrypted.
 	Passphrase Secret `json:"passphrase" format:"passphrase"`
-	// AES key length in bytes (the caller's side decides).
+	// AES key length in bytes. The caller decides it: with mode listener this is
+	// what the line for the box tells it.
 	KeyLength int `json:"key_length" default:"32" enum:"16|24|32"`
 	// SRT's own latency of this stream (the larger side wins). 0: as the far
 	// end says.
@@ -110,14 +111,14 @@ type Peer struct {
 	// box's path.
 	URL string `json:"url" required:"yes" format:"url"`
 	// The stream id that the peer's input demands.
-	StreamID string `json:"stream_id" len:"0..512"`
+	StreamID string `json:"stream_id" format:"streamid"`
 	// SRT's passphrase, 10 to 79 bytes. Absent: not encrypted.
 	Passphrase Secret `json:"passphrase" format:"passphrase"`
 	// AES key length in bytes.
 	KeyLength int `json:"key_length" default:"32" enum:"16|24|32"`
 	// SRT's own latency towards the peer. It comes on top of the box's path, so
 	// keep it short: gateways of a region are near each other.
-	LatencyMS Milliseconds `json:"latency_ms" default:"20" range:"0..15000"`
+	LatencyMS Milliseconds `json:"latency_ms" default:"20" range:"1..15000"`
 	// Network interface. Absent: the system's choice.
 	Interface string `json:"interface" format:"interface"`
 	// Local address. Absent: the system's choice.
@@ -149,7 +150,7 @@ type GatewayOutput struct {
 	// host, else caller.
 	Mode string `json:"mode" enum:"caller|listener"`
 	// With type srt: the stream id.
-	StreamID string `json:"stream_id" len:"0..512"`
+	StreamID string `json:"stream_id" format:"streamid"`
 	// With type srt: the passphrase. Absent: not encrypted.
 	Passphrase Secret `json:"passphrase" format:"passphrase"`
 	// With type srt: AES key length in bytes.

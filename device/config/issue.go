@@ -70,6 +70,14 @@ func (is *Issues) addf(path, remedy, problem string, args ...any) {
 	is.add(path, "", fmt.Sprintf(problem, args...), remedy)
 }
 
+// Locate fills in the lines and columns of issues that a program found beyond
+// what Check does, doc being the document they are about.
+func (is Issues) Locate(doc []byte) {
+	if root, err := scan(doc); err == nil {
+		is.locate(doc, root)
+	}
+}
+
 // locate fills in the lines and columns of issues that have a path but no
 // place yet: of the value itself, else of what would contain it.
 func (is Issues) locate(doc []byte, root *node) {

@@ -39,114 +39,13 @@ func (b *Box) fold(n *node, r *report) {
 func (b *Box) rules(r *report) {
 	b.Input.rules(r)
 	b.outputRules(r)
+	b.parityRules(r)
 	unique(r, "paths", b.Paths, func(p *Path) string { return p.Name })
 	for i := range b.Paths {
 		b.pathRules(r, i)
 	}
 	b.portRules(r)
 	b.interfaceRules(r)
-}
-
-func (in *Input) rules(r *report) {
-	u, _ := ParseURL(in.URL)
-	if u.Scheme != in.Type {
-		r.errors.add("input.url", fmt.Sprintf("%q", RedactURL(in.URL)), "does not fit type "+in.Type,
-			fmt.Sprintf("write %s://…, or another type", in.Type))
-		return
-	}
-	with := "with type " + in.Type
-	if in.Type != TypeSRT {
-		r.unused("input", *in, with, "mode", "passphrase", "key_length", "stream_id", "latency_ms", "srt")
-	}
-	if in.Type != TypeRTP {
-		r.unused("input", *in, with, "second", "fec")
-	}
-	if in.Type != TypeFile {
-		r.unused("input", *in, with, "loop")
-	} else {
-		r.unused("input", *in, with, "interface", "source")
-	}
-	if in.OnInputLoss != LossStop {
-		r.unused("input", *in, "with on_input_loss "+in.OnInputLoss, "stop_after_ms")
-	}
-	if in.Type == TypeSRT {
-		r.socket("input", u, in.Mode, in.Source, in.SRT)
-	} else {
-		r.group("input", u, in.Source)
-	}
-	if in.FEC == FECST20221 && u.Port > 65531 {
-		r.errors.addf("input.url", "use a port up to 65531", "leaves no room for the recovery packets on port + 2 and + 4")
-	}
-	if in.Second == nil {
-		return
-	}
-	v, _ := ParseURL(in.Second.URL)
-	if v.Scheme != TypeRTP {
-		r.errors.addf("input.second.url", "write rtp://…", "is not RTP, as the first copy is")
-		return
-	}
-	r.group("input.second", v, in.Second.Source)
-	if v.Address() == u.Address() && in.Second.Interface == in.Interface && in.Second.Source == in.Source {
-		r.errors.addf("input.second", "give it the address or the interface of the second copy", "receives the same packets as the first")
-	} else if in.Second.Interface == in.Interface && !u.loopback() {
-		r.warnings.addf("input.second.interface", "receive each copy on its own interface", "is also the first copy's: one cable carries both")
-	}
-}
-
-// group checks the source of a received UDP or RTP feed.
-func (r *report) group(path string, u URL, source string) {
-	if source == "" {
-		return
-	}
-	ip, _ := u.IP()
-	if !u.Multicast() {
-		r.errors.addf(path+".source", "remove it, or receive a multicast group", "has an effect only with a multicast group")
-	} else if src, _ := (URL{Host: source}).IP(); src.Is4() != ip.Is4() {
-		r.errors.addf(path+".source", "write both as IPv4 or both as IPv6", "is not of the group's address family")
-	}
-}
-
-// socket checks what any SRT socket of the documents must satisfy.
-func (r *report) socket(path string, u URL, mode, source string, s SRT) {
-	if mode == ModeCaller && u.Host == "" {
-		r.errors.addf(path+".url", "write srt://host:port, or mode listener", "names no host to call")
-	}
-	if u.Multicast() {
-		r.errors.addf(path+".url", "write the address of one host", "is a multicast group, which SRT does not do")
-	}
-	if mode == ModeListener && source != "" {
-		r.errors.addf(path+".source", "write the local address in the url: srt://"+source+":port", "has no effect with mode listener")
-	}
-	if src, ok := (URL{Host: source}).IP(); ok && mode == ModeCaller {
-		if ip, ok := u.IP(); ok && ip.Is4() != src.Is4() {
-			r.errors.addf(path+".source", "write both as IPv4 or both as IPv6", "is not of the url's address family")
-		}
-	}
-	if s.MaxBWKbps > 0 && s.InputBWKbps > 0 {
-		r.errors.addf(path+".srt.inputbw_kbps", "remove one of them", "has no effect beside maxbw_kbps")
-	}
-}
-
-// encryption warns of an SRT stream that others can read.
-func (r *report) encryption(path string, u URL, pass Secret) {
-	switch {
-	case pass == "" && !u.loopback():
-		r.warnings.addf(path+".passphrase", "set the same passphrase on both ends", "is missing: the stream is not encrypted")
-	case pass != "" && len(pass) < 16:
-		r.warnings.addf(path+".passphrase", "let a machine make it, such as `openssl rand -hex 16`", "is short enough to be guessed")
-	}
-}
-
-// mediaConnect warns of what AWS Elemental MediaConnect is documented to
-// refuse.
-func (r *report) mediaConnect(path string, u URL, mode string) {
-	if mode == ModeListener || u.loopback() || u.Multicast() {
-		return
-	}
-	if u.Port < 1024 || u.Port == 2077 || u.Port == 2088 {
-		r.warnings.add(path+".url", fmt.Sprintf("port %d", u.Port), "cannot be a MediaConnect source",
-			"if the far end is MediaConnect, use 1024 to 65535 except 2077 and 2088")
-	}
 }
 
 func (b *Box) outputRules(r *report) {
@@ -164,6 +63,9 @@ func (b *Box) outputRules(r *report) {
 			r.errors.addf("output."+k.name, "remove it, or write another key", "is the same as key")
 		}
 	}
+	if o.NextKey != "" && o.PreviousKey != "" {
+		r.errors.addf("output.next_key", "remove next_key until previous_key is gone", "is given beside previous_key, and each end knows two keys at a time")
+	}
 	if rows := o.FEC.Rows; rows != nil && *rows > 0 {
 		if o.FEC.K == 0 {
 			r.errors.add("output.fec.rows", fmt.Sprint(*rows), "is given without k", "write both, or leave both to the planner")
@@ -179,6 +81,35 @@ func (b *Box) outputRules(r *report) {
 			r.errors.addf("output.fec.rows", "lower rows or k",
 				"%d on each of %d streams and k %d make %d symbols, and the code has 255", *rows, streams, o.FEC.K, n)
 		}
+	}
+}
+
+// parityRules warns of settings that wait for paths of profile rtp-fec, which
+// the document does not have.
+func (b *Box) parityRules(r *report) {
+	o := &b.Output
+	groups, most := map[string]int{}, 0
+	for i := range b.Paths {
+		if b.Paths[i].Profile == ProfileRTPFEC {
+			groups[b.MergeGroupOf(i)]++
+			most = max(most, groups[b.MergeGroupOf(i)])
+		}
+	}
+	idle := func(why string, names ...string) {
+		var u report
+		u.unused("output", *o, why, names...)
+		for _, i := range u.errors {
+			r.warnings.add(i.Path, "", i.Problem, "leave it for later, or remove it")
+		}
+	}
+	if most == 0 {
+		idle("while no path has profile rtp-fec", "key", "overhead_percent", "loss_percent")
+		if o.FEC != (FEC{}) {
+			r.warnings.addf("output.fec", "leave it for later, or remove it", "has no effect while no path has profile rtp-fec")
+		}
+	}
+	if most < 2 {
+		idle("while no two rtp-fec paths share a merge group", "skew_ms", "peer_hop_ms")
 	}
 }
 
@@ -219,6 +150,7 @@ func (b *Box) pathRules(r *report, i int) {
 		r.unused(path, *p, with, "st2022_1", "ttl")
 		r.socket(path, u, p.Mode, p.Source, p.SRT)
 		r.encryption(path, u, p.Passphrase)
+		r.keyLength(path, *p, p.Passphrase)
 	}
 	if p.Profile == ProfileRTPFEC {
 		b.rtpFECPath(r, path, p)
@@ -236,7 +168,10 @@ func (b *Box) pathRules(r *report, i int) {
 				"remove it: a receiver of plain transport streams would see its clock shifted between sources")
 		}
 		r.unused(path, *p, with, "merge_group")
-		if p.TSPacketsPerMessage > 0 {
+		if p.TSPacketsPerMessage > o.TSPacketsPerMessage {
+			r.errors.add(path+".ts_packets_per_message", fmt.Sprint(p.TSPacketsPerMessage),
+				fmt.Sprintf("is more than output.ts_packets_per_message %d: messages are split for a path, never joined", o.TSPacketsPerMessage), "lower it, or raise that one")
+		} else if p.TSPacketsPerMessage > 0 {
 			messages = p.TSPacketsPerMessage
 		}
 	} else {
@@ -248,40 +183,37 @@ func (b *Box) pathRules(r *report, i int) {
 		if p.Profile == ProfileRTPFEC {
 			room -= 45
 		}
+		if p.SRT.PacketFilter != "" {
+			room -= 4
+		}
 		if messages*188 > room {
 			r.errors.add(path+".srt.mss_bytes", fmt.Sprint(p.SRT.MSS), fmt.Sprintf("is too small for %d transport stream packets in a message", messages),
 				fmt.Sprintf("lower ts_packets_per_message to %d", room/188))
 		}
 	}
-	need := o.MaxBitrateKbps
-	if p.Profile == ProfileRTPFEC {
-		need += need * Kbps(o.OverheadPercent) / 100
-	}
-	if p.MaxBitrateKbps > 0 && p.MaxBitrateKbps < need {
-		r.warnings.add(path+".max_bitrate_kbps", fmt.Sprint(p.MaxBitrateKbps), fmt.Sprintf("is less than the %d that the feed and its repair packets need", need),
-			"lower output.max_bitrate_kbps or overhead_percent, or expect this path to drop")
-	}
 }
 
 // rtpPath checks a path of plain RTP.
 func (r *report) rtpPath(path string, p *Path, u URL, o *Output) {
-	r.unused(path, *p, "with profile rtp", "mode", "stream_id", "key_length", "latency_ms", "srt")
+	r.unused(path, *p, "with profile rtp", "mode", "stream_id", "key_length", "latency_ms", "max_bitrate_kbps", "srt")
 	if p.Passphrase != "" {
 		r.errors.addf(path+".passphrase", "use profile ts or rtp-fec, or remove it", "has no effect with profile rtp: plain RTP is not encrypted")
 	}
 	if u.Host == "" {
 		r.errors.addf(path+".url", "write rtp://host:port", "names no host to send to")
 	}
+	r.sender(path, u, p.Source)
 	if u.public() {
 		r.warnings.add(path+".url", fmt.Sprintf("%q", p.URL), "is a public address, and plain RTP is not encrypted",
 			"use it inside a VPC or over Direct Connect or a VPN only; elsewhere use ts or rtp-fec")
 	}
 	if p.ST20221 != nil {
-		if u.Port > 65531 {
-			r.errors.addf(path+".url", "use a port up to 65531", "leaves no room for the recovery packets on port + 2 and + 4")
-		}
+		r.recoveryPorts(path+".url", u)
 		if n := p.ST20221.Columns * p.ST20221.Rows; n > 100 {
 			r.errors.addf(path+".st2022_1", "lower one of them (SMPTE ST 2022-1 allows 100 in all)", "has %d columns × rows", n)
+		}
+		if p.ST20221.RowFEC && p.ST20221.Columns < 4 {
+			r.errors.add(path+".st2022_1.row_fec", "true", fmt.Sprintf("needs 4 columns at least, and there are %d", p.ST20221.Columns), "set it to false, or columns to 4 or more")
 		}
 	}
 	if p.StaggerMS != nil && p.StaggerMS.Duration() >= o.LatencyMS.Duration() {

@@ -37,10 +37,16 @@ func (g *Gateway) rules(r *report) {
 	}
 	unique(r, "listeners", g.Listeners, func(l *Listener) string { return l.Name })
 	unique(r, "contributions", g.Contributions, func(c *Contribution) string { return c.Name })
+	for i := range g.Listeners {
+		path := fmt.Sprintf("listeners[%d].srt", i)
+		r.knobs(path, g.Listeners[i].SRT)
+		r.unused(path, g.Listeners[i].SRT, "on a listener", "connect_timeout_ms")
+		r.unused(path, g.Listeners[i].SRT, "on a listener, whose connections are sized for their contribution", "fc_packets", "sndbuf_bytes", "rcvbuf_bytes")
+	}
 	ports := map[int]int{}
 	for i := range g.Listeners {
 		_, port, _ := splitHostPort(g.Listeners[i].Address)
-		if first, ok := ports[port]; ok && port != 0 {
+		if first, ok := ports[port]; ok {
 			r.errors.addf(fmt.Sprintf("listeners[%d].address", i), "use one listener for both, or another port", "has the port of listeners[%d]", first)
 		}
 		ports[port] = i
@@ -62,6 +68,7 @@ func (g *Gateway) contribution(r *report, path string, c *Contribution, streams 
 	unique(r, path+".inputs", c.Inputs, func(in *GatewayInput) string { return in.Name })
 	unique(r, path+".peers", c.Peers, func(p *Peer) string { return p.Name })
 	unique(r, path+".outputs", c.Outputs, func(o *GatewayOutput) string { return o.Name })
+	c.lossRules(r, path)
 	firstHand := false
 	for k := range c.Inputs {
 		in, where := &c.Inputs[k], fmt.Sprintf("%s.inputs[%d]", path, k)
@@ -84,12 +91,32 @@ func (g *Gateway) contribution(r *report, path string, c *Contribution, streams 
 		}
 		r.socket(where, u, ModeCaller, p.Source, p.SRT)
 		r.encryption(where, u, p.Passphrase)
+		r.keyLength(where, *p, p.Passphrase)
 		if c.LatencyMS > 0 && p.LatencyMS >= c.LatencyMS {
 			r.errors.add(where+".latency_ms", fmt.Sprint(p.LatencyMS), fmt.Sprintf("is not less than the contribution's latency_ms %d", c.LatencyMS), "lower it")
 		}
 	}
 	if len(c.Outputs) == 0 && len(c.Peers) == 0 {
 		r.warnings.addf(path+".outputs", "add an output or a peer", "is empty: the feed goes nowhere")
+	}
+}
+
+// lossRules checks what happens to the outputs while the feed is lost.
+func (c *Contribution) lossRules(r *report, path string) {
+	silent := len(c.Outputs) > 0
+	for k := range c.Outputs {
+		if c.Outputs[k].Type != TypeRTP {
+			silent = false
+			continue
+		}
+		if c.OnInputLoss == LossNull {
+			r.errors.add(path+".on_input_loss", `"null"`, fmt.Sprintf("is not possible with outputs[%d], which is RTP: null packets would carry sequence numbers of this gateway's own, "+
+				"so the two RTP streams of the leg would no longer be identical and their merge would break", k), "use stop, or an output of type udp, srt or file")
+			return
+		}
+	}
+	if silent {
+		r.unused(path, *c, "where all outputs are RTP, which falls silent at once", "stop_after_ms")
 	}
 }
 
@@ -107,6 +134,7 @@ func (g *Gateway) input(r *report, where string, in *GatewayInput, streams map[s
 		default:
 			r.socket(where, u, in.Mode, in.Source, in.SRT)
 			r.encryption(where, u, in.Passphrase)
+			r.keyLength(where, *in, in.Passphrase)
 		}
 		return
 	}
@@ -135,6 +163,7 @@ func (g *Gateway) input(r *report, where string, in *GatewayInput, streams map[s
 	streams[key] = where
 	host, _, _ := splitHostPort(l.Address)
 	r.encryption(where, URL{Host: host}, in.Passphrase)
+	r.keyLength(where, *in, in.Passphrase)
 }
 
 // outputRules checks the outputs of all contributions, which share the
@@ -146,6 +175,11 @@ func (g *Gateway) outputRules(r *report) {
 			r.errors.addf(where, "give each its own", "is also the address of %s", first)
 		}
 		taken[key] = where
+	}
+	for i := range g.Listeners {
+		if _, port, _ := splitHostPort(g.Listeners[i].Address); port != 0 {
+			taken[fmt.Sprintf("listen %d", port)] = fmt.Sprintf("listeners[%d].address", i)
+		}
 	}
 	for i := range g.Contributions {
 		for k := range g.Contributions[i].Outputs {
@@ -190,10 +224,20 @@ func (o *GatewayOutput) rules(r *report, where string, u URL) {
 		r.unused(where, *o, with+" (use srt.ip_ttl)", "ttl")
 		r.socket(where, u, o.Mode, o.Source, o.SRT)
 		r.encryption(where, u, o.Passphrase)
+		r.keyLength(where, *o, o.Passphrase)
+		// 1316 bytes of transport stream, 44 of IPv4, UDP and SRT, 4 of the filter.
+		need := 1360
+		if o.SRT.PacketFilter != "" {
+			need += 4
+		}
+		if o.SRT.MSS < need {
+			r.errors.add(where+".srt.mss_bytes", fmt.Sprint(o.SRT.MSS), "is too small for a message of seven transport stream packets", fmt.Sprintf("write %d or more", need))
+		}
 		r.mediaConnect(where, u, o.Mode)
 		return
 	}
 	r.plain(where, u)
+	r.sender(where, u, o.Source)
 	if o.Second == nil {
 		return
 	}
@@ -203,6 +247,7 @@ func (o *GatewayOutput) rules(r *report, where string, u URL) {
 		return
 	}
 	r.plain(where+".second", v)
+	r.sender(where+".second", v, o.Second.Source)
 }
 
 // plain checks a destination of plain RTP or UDP.

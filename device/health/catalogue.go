@@ -72,7 +72,7 @@ func Catalogue() []Definition {
 		{Code: InputNoClock, Severity: Warning, HoldOn: 2 * s, HoldOff: 5 * s,
 			MaskedBy: []Code{InputLost},
 			Text:     "The feed carries no clock (PCR) that could pace the output",
-			Remedy:   "Check input.program and input.pcr_pid. Without a clock the output follows arrival times, with more jitter."},
+			Remedy:   "Check the feed, and input.pcr_pid if it is set. Without a clock the output follows arrival times, with more jitter."},
 		{Code: InputUnprotected, Severity: Major, HoldOn: s, HoldOff: 5 * s,
 			MaskedBy: []Code{InputLost},
 			Text:     "Only one copy of the ST 2022-7 feed arrives",
