@@ -58,6 +58,8 @@ type contribution struct {
 	late     peak // how late turns began: what the scheduler costs
 
 	nextCheck time.Duration // of the peers' connections
+
+	closing sync.WaitGroup // connections on their way out
 }
 
 // FeedState is whether the feed is there.
@@ -196,8 +198,8 @@ func (c *contribution) ask(ctx context.Context, f func()) bool {
 
 // attach gives input i a new connection; false means that nobody will close
 // it but the caller.
-func (c *contribution) attach(i int, conn *srt.Conn) bool {
-	return c.post(func() { c.addLink(c.paths[i], &link{conn: srtConn{conn, c.recv}, gone: make(chan struct{})}) })
+func (c *contribution) attach(ctx context.Context, i int, conn *srt.Conn) bool {
+	return c.ask(ctx, func() { c.addLink(c.paths[i], &link{conn: srtConn{conn, c.recv}, gone: make(chan struct{})}) })
 }
 
 // run works until ctx ends and what was in the decoder by then is released.
@@ -229,6 +231,7 @@ func (c *contribution) run(ctx context.Context) {
 		case f := <-c.inbox:
 			f()
 		case <-ended:
+			c.closing.Wait()
 			return
 		}
 	}

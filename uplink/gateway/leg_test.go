@@ -213,6 +213,13 @@ func TestWrongKey(t *testing.T) {
 	g, out, key := solo(t, nil)
 	box := startBox(t, boxConfig{key: key, params: soloParams()}, calling(g, loopback, "one", pass, pathLatency))
 	startBox(t, boxConfig{key: newKey(t), params: soloParams()}, calling(g, loopback, "one", pass, pathLatency))
+	eventually(t, 10*time.Second, "the box's messages come", func() bool {
+		return g.Status(context.Background()).Contributions[0].Inputs[0].Path.Received > 0
+	})
+	for range 5 { // nor push the box's connection out
+		c := dial(t, g.Addr(loopback).String(), srt.Options{StreamID: "one", Passphrase: pass})
+		defer func() { _ = c.Close() }()
+	}
 	eventually(t, 10*time.Second, "packets come out", func() bool { return out.count() > 300 })
 	box.pause()
 	eventually(t, 5*time.Second, "the rest comes out", func() bool { s := box.packets(); return bytes.Equal(out.last(), s[len(s)-1]) })

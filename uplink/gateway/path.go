@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"quartet/uplink/rtp"
@@ -24,7 +25,6 @@ type path struct {
 	digest    rtp.Digest    // first-hand only
 	told      toldOffsets
 	settings  *rtp.Settings // newest
-	settled   time.Duration // when settings came
 	probe     rtp.ProbeAnswer
 	on        bool // as the decoder was told
 	offset    time.Duration
@@ -147,12 +147,18 @@ func newPath(c *contribution, i int) *path {
 // they end: the far end closes the old one when the new one stands.
 func (c *contribution) addLink(p *path, l *link) {
 	if c.stopping {
-		l.close()
+		c.hangUp(l.conn, l.gone)
 		return
 	}
 	l.since = c.now()
 	if len(p.links) >= maxLinks {
-		c.dropLink(p, p.links[0], errReplaced)
+		// The oldest goes; but who has only the passphrase, and not the key,
+		// must not push out a connection that carries.
+		old := p.links[0]
+		if i := slices.IndexFunc(p.links, func(l *link) bool { return !l.good }); i >= 0 {
+			old = p.links[i]
+		}
+		c.dropLink(p, old, errReplaced)
 	}
 	p.links = append(p.links, l)
 	p.connects++
@@ -162,20 +168,19 @@ func (c *contribution) addLink(p *path, l *link) {
 }
 
 func (c *contribution) dropLink(p *path, l *link, why error) {
-	for i := range p.links {
-		if p.links[i] == l {
-			p.links = append(p.links[:i], p.links[i+1:]...)
-			break
-		}
-	}
+	p.links = slices.DeleteFunc(p.links, func(m *link) bool { return m == l })
 	c.log.Info("input disconnected", "input", p.in.Name, "from", l.conn.RemoteAddr(), "why", words(why), "connections", len(p.links))
-	l.close()
+	c.hangUp(l.conn, l.gone)
 	c.setOffset(p)
 }
 
-func (l *link) close() {
-	_ = l.conn.Close()
-	close(l.gone)
+// hangUp closes a connection beside the packets' way: libsrt may take its
+// time, and no other path shall wait for that.
+func (c *contribution) hangUp(conn conn, gone chan struct{}) {
+	c.closing.Go(func() {
+		_ = conn.Close()
+		close(gone)
+	})
 }
 
 // closeLinks ends all connections: their far ends know at once that this
@@ -234,7 +239,7 @@ func (c *contribution) setOffset(p *path) {
 
 // take handles the n messages that a connection brought at now.
 func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
-	forward := len(c.peers) > 0 && !p.in.FromPeer
+	firstHand := !p.in.FromPeer
 	for i := range n {
 		msg := l.conn.message(i)
 		p.messages++
@@ -252,8 +257,7 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 		c.heard, c.lastData = true, now
 		p.heard, p.lastGood = true, now
 		if rtp.IsRTCP(pkt) {
-			forward := c.control(p, l, pkt, now)
-			if forward && len(c.peers) > 0 && !p.in.FromPeer {
+			if c.control(p, l, pkt, now) && firstHand {
 				c.fwd = append(c.fwd, msg)
 			}
 			continue
@@ -261,7 +265,7 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 		// The instant of delivery is the sender's timestamp plus the SRT
 		// latency, however late this tick is.
 		at := now - l.conn.overdue(i)
-		if !p.in.FromPeer && len(pkt) >= rtp.HeaderSize && pkt[1]&0x7F == rtp.PayloadTypeTS {
+		if firstHand && rtp.PayloadTypeOf(pkt) == rtp.PayloadTypeTS {
 			if h, _, err := rtp.ParseSource(pkt); err == nil {
 				p.received.Add(h, at)
 				p.digest.AddSum(h, rtp.Sum(pkt))
@@ -271,7 +275,7 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 			}
 		}
 		c.dec.Push(p.index, at, pkt)
-		if forward {
+		if firstHand {
 			c.fwd = append(c.fwd, msg)
 		}
 	}
@@ -296,8 +300,7 @@ func (c *contribution) control(p *path, l *link, pkt []byte, now time.Duration) 
 		p.received.SenderReport(*r.Sender, now)
 	}
 	if s := r.Settings; s != nil {
-		p.settings, p.settled = s, now
-		c.settings = s
+		p.settings, c.settings = s, s
 		p.told.put(s.Path, s.SRTLatency+s.Stagger, now)
 		c.setOffset(p)
 		if s.TotalLatency > 0 && s.TotalLatency != c.toldD {

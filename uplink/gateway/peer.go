@@ -43,8 +43,7 @@ func newPeer(c *contribution, i int) *peer {
 
 func (p *peer) connect(conn conn, gone chan struct{}) {
 	if p.c.stopping {
-		_ = conn.Close()
-		close(gone)
+		p.c.hangUp(conn, gone)
 		return
 	}
 	p.conn, p.gone = conn, gone
@@ -55,8 +54,7 @@ func (p *peer) disconnect(why error) {
 		return
 	}
 	p.c.log.Info("peer disconnected", "peer", p.cfg.Name, "why", words(why))
-	_ = p.conn.Close()
-	close(p.gone)
+	p.c.hangUp(p.conn, p.gone)
 	p.conn, p.gone = nil, nil
 }
 

@@ -124,6 +124,8 @@ func (p *ports) answer(q *port, r srt.Request) srt.Answer {
 
 // accept hands connections to their contributions until ctx ends.
 func (p *ports) accept(ctx context.Context, q *port) {
+	var handing sync.WaitGroup
+	defer handing.Wait()
 	for {
 		conn, err := q.l.Accept(ctx)
 		if err != nil {
@@ -135,13 +137,22 @@ func (p *ports) accept(ctx context.Context, q *port) {
 		p.mu.RLock()
 		t := p.routes[route{q.listen, conn.StreamID()}]
 		p.mu.RUnlock()
-		if t == nil || !t.to.attach(t.input, conn) {
-			_ = conn.Close()
-			continue
-		}
-		q.accepted.Add(1)
+		// Beside the loop: a contribution that hangs must not keep the port's
+		// other callers out.
+		handing.Go(func() {
+			limit, stop := context.WithTimeout(ctx, handOver)
+			defer stop()
+			if t == nil || !t.to.attach(limit, t.input, conn) {
+				_ = conn.Close()
+				return
+			}
+			q.accepted.Add(1)
+		})
 	}
 }
+
+// handOver is how long a contribution has to take a connection.
+const handOver = 2 * time.Second
 
 func (q *port) close() {
 	q.stop()
