@@ -213,8 +213,9 @@ func TestWrongKey(t *testing.T) {
 	g, out, key := solo(t, nil)
 	box := startBox(t, boxConfig{key: key, params: soloParams()}, calling(g, loopback, "one", pass, pathLatency))
 	startBox(t, boxConfig{key: newKey(t), params: soloParams()}, calling(g, loopback, "one", pass, pathLatency))
-	eventually(t, 10*time.Second, "the box's messages come", func() bool {
-		return g.Status(context.Background()).Contributions[0].Inputs[0].Path.Received > 0
+	eventually(t, 10*time.Second, "messages of both come", func() bool {
+		in := g.Status(context.Background()).Contributions[0].Inputs[0]
+		return in.Path.Received > 0 && in.BadTag > 100
 	})
 	for range 5 { // nor push the box's connection out
 		c := dial(t, g.Addr(loopback).String(), srt.Options{StreamID: "one", Passphrase: pass})
@@ -224,8 +225,8 @@ func TestWrongKey(t *testing.T) {
 	box.pause()
 	eventually(t, 5*time.Second, "the rest comes out", func() bool { s := box.packets(); return bytes.Equal(out.last(), s[len(s)-1]) })
 	sameRun(t, out.packets(), box.packets())
-	if in := g.Status(context.Background()).Contributions[0].Inputs[0]; in.BadTag < 100 {
-		t.Errorf("%d messages with a wrong tag", in.BadTag)
+	if in := g.Status(context.Background()).Contributions[0].Inputs[0]; in.OffsetMS != ms(pathLatency) {
+		t.Errorf("offset %v ms: a connection without the key had a say", in.OffsetMS)
 	}
 }
 

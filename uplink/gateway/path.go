@@ -217,11 +217,7 @@ func (c *contribution) setOffset(p *path) {
 		}
 		return
 	}
-	latency := p.links[0].conn.Latency()
-	for _, l := range p.links[1:] {
-		latency = min(latency, l.conn.Latency())
-	}
-	offset := latency
+	offset := p.latency()
 	switch {
 	case p.in.Offset >= 0:
 		offset = p.in.Offset
@@ -235,6 +231,21 @@ func (c *contribution) setOffset(p *path) {
 		p.on, p.offset = true, offset
 		c.dec.SetPath(p.index, offset, true)
 	}
+}
+
+// latency is the smallest SRT latency of the connections that have proved
+// themselves by a tag, or of all if none has.
+func (p *path) latency() time.Duration {
+	d, good := p.links[0].conn.Latency(), p.links[0].good
+	for _, l := range p.links[1:] {
+		switch v := l.conn.Latency(); {
+		case l.good && !good:
+			d, good = v, true
+		case l.good == good:
+			d = min(d, v)
+		}
+	}
+	return d
 }
 
 // take handles the n messages that a connection brought at now.
@@ -253,7 +264,10 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 			}
 			continue
 		}
-		l.good = true
+		if !l.good {
+			l.good = true
+			c.setOffset(p)
+		}
 		c.heard, c.lastData = true, now
 		p.heard, p.lastGood = true, now
 		if rtp.IsRTCP(pkt) {
