@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"time"
 
 	"quartet/uplink/srt"
 )
@@ -15,8 +16,10 @@ var ErrWouldBlock = srt.ErrWouldBlock
 type Link interface {
 	// Send hands over messages in order without blocking and returns how many
 	// were taken; ErrWouldBlock says that the rest may be tried again later, any
-	// other error that the link is broken. The messages are not kept.
-	Send(msgs [][]byte, ports []Port) (int, error)
+	// other error that the link is broken. The messages are not kept. ages[i] is
+	// by how much message i is late: a far end that restores the sender's timing
+	// hands it on as if it were not. nil: none is.
+	Send(msgs [][]byte, ports []Port, ages []time.Duration) (int, error)
 	// Recv hands each message that has arrived to handle, which must not keep
 	// it, and returns without waiting. An error means that the link is broken.
 	Recv(handle func(msg []byte)) error
@@ -100,7 +103,9 @@ type srtLink struct {
 	batch *srt.Batch
 }
 
-func (l *srtLink) Send(msgs [][]byte, _ []Port) (int, error) { return l.Conn.Send(msgs) }
+func (l *srtLink) Send(msgs [][]byte, _ []Port, ages []time.Duration) (int, error) {
+	return l.Conn.SendAged(msgs, ages)
+}
 
 func (l *srtLink) Recv(handle func(msg []byte)) error {
 	for {

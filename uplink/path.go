@@ -280,7 +280,7 @@ func (p *Path) flush(now time.Duration) error {
 			return nil
 		}
 		full := len(p.batch.msgs) == cap(p.batch.msgs)
-		n, err := p.link.Send(p.batch.msgs, p.batch.ports)
+		n, err := p.link.Send(p.batch.msgs, p.batch.ports, p.batch.aged(now))
 		p.count(n)
 		p.batch.sent(n)
 		if err != nil {

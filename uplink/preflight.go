@@ -95,7 +95,7 @@ func (s *Sender) preflightFEC(ctx context.Context, link Link, index int, cfg Pat
 				m, err := rep.message(s.now(), &rtp.Probe{ID: id, Size: size})
 				if err == nil {
 					rep.msg[0] = m
-					_, err = link.Send(rep.msg[:], rep.port[:])
+					_, err = link.Send(rep.msg[:], rep.port[:], nil)
 				}
 				if err != nil {
 					r.step(false, "probe", fmt.Sprintf("cannot send a message of %d bytes: %v", size, err), "see the path's state")
@@ -156,7 +156,7 @@ func preflightTS(ctx context.Context, link Link, cfg PathConfig, r *PreflightRes
 	}
 	for n := 1; n <= most; n++ {
 		msg := [][]byte{mpegts.AppendNull(nil, n)}
-		if _, err := link.Send(msg, []Port{PortMedia}); err != nil {
+		if _, err := link.Send(msg, []Port{PortMedia}, nil); err != nil {
 			r.step(false, "probe", err.Error(), "see the far end's log")
 			return
 		}

@@ -46,6 +46,8 @@ type slot struct {
 type batch struct {
 	msgs  [][]byte // views into mem
 	ports []Port
+	dues  []time.Duration
+	ages  []time.Duration // made of dues for each call of Send
 	mem   []byte
 }
 
@@ -75,7 +77,8 @@ func (q *queue) oldest() *slot {
 }
 
 func newBatch(messages int) *batch {
-	return &batch{msgs: make([][]byte, 0, messages), ports: make([]Port, 0, messages), mem: make([]byte, messages*messageBytes)}
+	return &batch{msgs: make([][]byte, 0, messages), ports: make([]Port, 0, messages),
+		dues: make([]time.Duration, 0, messages), ages: make([]time.Duration, messages), mem: make([]byte, messages*messageBytes)}
 }
 
 // push queues a message for sending at due. It never blocks for long and never
@@ -119,6 +122,7 @@ func (q *queue) pop(now, maxAge time.Duration, b *batch) {
 			copy(m, s.buf[:s.size])
 			b.msgs = append(b.msgs, m)
 			b.ports = append(b.ports, s.port)
+			b.dues = append(b.dues, s.due)
 		}
 		q.oldest()
 	}
@@ -145,13 +149,21 @@ func (q *queue) stats() queueStats {
 	return queueStats{q.pushed, q.dropped, q.stale, q.n, q.peak}
 }
 
+// aged is by how much each message is late at now.
+func (b *batch) aged(now time.Duration) []time.Duration {
+	for i, due := range b.dues {
+		b.ages[i] = now - due
+	}
+	return b.ages[:len(b.dues)]
+}
+
 // sent removes the first n messages of b.
 func (b *batch) sent(n int) {
 	if n == 0 {
 		return
 	}
 	if n == len(b.msgs) {
-		b.msgs, b.ports = b.msgs[:0], b.ports[:0]
+		b.msgs, b.ports, b.dues = b.msgs[:0], b.ports[:0], b.dues[:0]
 		return
 	}
 	// Rare: the socket took a part. Move the rest to the front so that slot i
@@ -159,7 +171,8 @@ func (b *batch) sent(n int) {
 	for i := n; i < len(b.msgs); i++ {
 		m := b.mem[(i-n)*messageBytes : (i-n)*messageBytes+len(b.msgs[i]) : (i-n+1)*messageBytes]
 		copy(m, b.msgs[i])
-		b.msgs[i-n], b.ports[i-n] = m, b.ports[i]
+		b.msgs[i-n], b.ports[i-n], b.dues[i-n] = m, b.ports[i], b.dues[i]
 	}
-	b.msgs, b.ports = b.msgs[:len(b.msgs)-n], b.ports[:len(b.ports)-n]
+	left := len(b.msgs) - n
+	b.msgs, b.ports, b.dues = b.msgs[:left], b.ports[:left], b.dues[:left]
 }

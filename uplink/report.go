@@ -162,7 +162,7 @@ func (p *Path) report(now time.Duration) error {
 		}
 		p.reports.msg[0] = m
 		// A full buffer costs a report, nothing else.
-		if _, err := p.link.Send(p.reports.msg[:], p.reports.port[:]); err != nil && !errors.Is(err, ErrWouldBlock) {
+		if _, err := p.link.Send(p.reports.msg[:], p.reports.port[:], nil); err != nil && !errors.Is(err, ErrWouldBlock) {
 			return err
 		}
 	}

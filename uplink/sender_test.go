@@ -23,7 +23,7 @@ type fakeLink struct {
 	closed bool
 }
 
-func (l *fakeLink) Send(msgs [][]byte, _ []Port) (int, error) {
+func (l *fakeLink) Send(msgs [][]byte, _ []Port, _ []time.Duration) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.broken != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -137,7 +138,7 @@ type udpLink struct {
 // Send writes each flow's messages with as few system calls as their order
 // allows. An ICMP answer (port unreachable) is not a broken link: nobody may be
 // listening yet.
-func (l *udpLink) Send(msgs [][]byte, ports []Port) (int, error) {
+func (l *udpLink) Send(msgs [][]byte, ports []Port, _ []time.Duration) (int, error) {
 	for i := 0; i < len(msgs); {
 		f := l.flow(ports[i])
 		j := i

@@ -30,13 +30,15 @@ type Conn struct {
 	keyLength  int
 	peerVer    uint32
 	maxPayload int
-	opts       Options // as used, with defaults
+	opts       Options   // as used, with defaults
+	made       time.Time // after libsrt's own start of the connection
 
 	sending   sync.Mutex
 	sendBuf   []byte
 	sendLen   []C.int32_t
-	sendEnd   error     // set once the connection is broken or closed
-	checked   time.Time // when Send last looked for signs of life
+	sendAge   []C.int64_t // µs
+	sendEnd   error       // set once the connection is broken or closed
+	checked   time.Time   // when Send last looked for signs of life
 	receiving sync.Mutex
 	recvEnd   error
 	lostAt    time.Time // when Recv first saw the connection broken
@@ -60,7 +62,14 @@ const (
 // ErrWouldBlock means that its buffer is full: the rest may be tried again later.
 // An error matching ErrBroken, or ErrClosed, is for good. A *SizeError means that
 // one message does not fit a packet and none was sent. The messages are copied.
-func (c *Conn) Send(msgs [][]byte) (int, error) {
+func (c *Conn) Send(msgs [][]byte) (int, error) { return c.SendAged(msgs, nil) }
+
+// SendAged is Send for messages that should have been sent a while ago: ages[i]
+// before now. They bear the time of their age, so the far end hands them on when
+// it would have if they had been sent in time: a stall of the sender costs
+// retransmission time and shifts nothing. nil, and ages below zero, mean now. What
+// is older than the connection counts as being as old as it.
+func (c *Conn) SendAged(msgs [][]byte, ages []time.Duration) (int, error) {
 	for i, m := range msgs {
 		if len(m) == 0 || len(m) > c.maxPayload {
 			return 0, &SizeError{Index: i, Size: len(m), Max: c.maxPayload}
@@ -78,12 +87,18 @@ func (c *Conn) Send(msgs [][]byte) (int, error) {
 	sent := 0
 	for sent < len(msgs) {
 		part := msgs[sent:min(sent+sendBatch, len(msgs))]
-		c.sendBuf, c.sendLen = c.sendBuf[:0], c.sendLen[:0]
-		for _, m := range part {
+		c.sendBuf, c.sendLen, c.sendAge = c.sendBuf[:0], c.sendLen[:0], c.sendAge[:0]
+		oldest := time.Since(c.made)
+		for i, m := range part {
 			c.sendBuf = append(c.sendBuf, m...)
 			c.sendLen = append(c.sendLen, C.int32_t(len(m)))
+			age := time.Duration(0)
+			if ages != nil {
+				age = min(ages[sent+i], oldest)
+			}
+			c.sendAge = append(c.sendAge, C.int64_t(age.Microseconds()))
 		}
-		r := C.q_send(c.id, (*C.char)(unsafe.Pointer(&c.sendBuf[0])), &c.sendLen[0], C.int32_t(len(part)))
+		r := C.q_send(c.id, (*C.char)(unsafe.Pointer(&c.sendBuf[0])), &c.sendLen[0], &c.sendAge[0], C.int32_t(len(part)))
 		sent += int(r.n)
 		switch r.err {
 		case 0:
@@ -310,6 +325,7 @@ func (c *Conn) learn() error {
 	}
 	c.remote, c.local = addrPort(C.q_peername(c.id)), addrPort(C.q_sockname(c.id))
 	get := func(opt int) int { return max(0, int(C.q_get_int(c.id, C.int(opt)).n)) }
+	c.made = time.Now()
 	c.latency = time.Duration(get(C.SRTO_RCVLATENCY)) * time.Millisecond
 	c.peerDelay = time.Duration(get(C.SRTO_PEERLATENCY)) * time.Millisecond
 	c.peerVer = uint32(get(C.SRTO_PEERVERSION))

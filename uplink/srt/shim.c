@@ -118,9 +118,12 @@ q_ret q_get_str(SRTSOCKET s, int opt, char *buf, int32_t size) {
 	return r;
 }
 
-q_ret q_send(SRTSOCKET s, const char *buf, const int32_t *len, int32_t n) {
+q_ret q_send(SRTSOCKET s, const char *buf, const int32_t *len, const int64_t *age, int32_t n) {
+	const int64_t now = age ? srt_time_now() : 0;
 	for (int32_t i = 0; i < n; i++) {
-		q_ret r = result(srt_send(s, buf, len[i]));
+		SRT_MSGCTRL ctrl = srt_msgctrl_default;
+		if (age && age[i] > 0) ctrl.srctime = now - age[i];
+		q_ret r = result(srt_sendmsg2(s, buf, len[i], &ctrl));
 		if (r.n < 0) {
 			r.n = i;
 			return r;

@@ -42,8 +42,9 @@ q_ret q_get_int(SRTSOCKET s, int opt);
 q_ret q_get_str(SRTSOCKET s, int opt, char *buf, int32_t size);
 
 // Sends n messages that lie back to back in buf, len[i] bytes each. Stops at the
-// first that is not taken; n of the result counts those before it.
-q_ret q_send(SRTSOCKET s, const char *buf, const int32_t *len, int32_t n);
+// first that is not taken; n of the result counts those before it. age[i] is by
+// how many microseconds the message is late, 0 for now.
+q_ret q_send(SRTSOCKET s, const char *buf, const int32_t *len, const int64_t *age, int32_t n);
 
 // Receives up to max messages whose time has come: message i lies at buf + i*slot
 // and is len[i] long; late[i] is how many microseconds ago it was due. The error
