@@ -25,6 +25,8 @@ const (
 
 	tsPacketBytes = 188
 	rtpHeader     = 12
+	lowerHeaders  = 44     // SRT, UDP and IPv4
+	repairMore    = 22 + 3 // by which a repair packet is longer than its block's longest source packet
 )
 
 // Demand is what the user asks of a contribution.
@@ -156,16 +158,23 @@ func (p *Plan) fit(d Demand, pps float64, block time.Duration) error {
 		// K + S·R ≤ 255 (ESI is one byte and 255 = 2⁸−1 points exist).
 		p.K = max(1, min(p.K, int(255/(1+float64(p.Streams)*ratio))))
 	}
+	most := (255 - p.K) / p.Streams
 	switch {
 	case d.Rows > 0:
 		p.Rows = d.Rows
 	default:
 		p.Rows = max(1, int(math.Round(float64(p.K)*ratio)))
+		if d.K == 0 {
+			p.Rows = min(p.Rows, most) // rounded up beyond the code
+		}
 	}
 	if n := p.K + p.Streams*p.Rows; n > 255 {
+		remedy := fmt.Sprintf("lower rows to %d or k to %d", most, max(1, 255-p.Streams*p.Rows))
+		if d.Rows == 0 {
+			remedy = fmt.Sprintf("lower overhead_percent to %d or k to %d", 100*most/p.K, max(1, int(255/(1+float64(p.Streams)*ratio))))
+		}
 		return &PlanError{"output.fec", fmt.Sprintf("k %d, rows %d", p.K, p.Rows),
-			fmt.Sprintf("%d streams make K + S·R = %d, and the code has 255 symbols", p.Streams, n),
-			fmt.Sprintf("lower rows to %d or k to %d", max(0, (255-p.K)/max(1, p.Streams)), max(1, 255-p.Streams*p.Rows))}
+			fmt.Sprintf("%d streams make K + S·R = %d, and the code has 255 symbols", p.Streams, n), remedy}
 	}
 	// A full block at the highest rate closes by count; the timer is for slower
 	// ones, a quarter later so that a steady stream never races it.
@@ -180,9 +189,13 @@ func (p *Plan) finish(d Demand, pps float64) {
 		p.Overhead = float64(p.Rows) / float64(p.K)
 	}
 	packet := float64(rtpHeader + d.PacketsPerMessage*tsPacketBytes + 8)
-	p.WireBPS = int64(pps * 8 * (packet + 44 + p.Overhead*(packet+13+44)))
+	p.WireBPS = int64(pps * 8 * (packet + lowerHeaders + p.Overhead*(packet+repairMore+lowerHeaders)))
 	if d.RTT > 0 {
 		p.ARQRounds = float64(p.SRTLatency) / float64(d.RTT)
+	}
+	if asked := d.OverheadPercent / 100; p.Rows == 1 && d.Rows == 0 && p.Overhead > 1.5*asked {
+		p.Notes = append(p.Notes, fmt.Sprintf("blocks have only %d packets, and a block has at least one row per stream: parity takes %.0f %%, not %.0f %%; set overhead_percent to 0 if that is too much",
+			p.K, 100*p.Overhead, d.OverheadPercent))
 	}
 	// More than six round trips of ARQ are waiting time, not protection.
 	if d.RTT > 0 && p.ARQRounds > 6 {

@@ -49,6 +49,7 @@ func TestPlanRefusesWithFieldValueAndRemedy(t *testing.T) {
 		{func(d *Demand) { d.Latency = 20 * msec }, []string{"output.latency_ms = 20 ms", "28 ms or more"}},
 		{func(d *Demand) { d.Latency = 40 * msec }, []string{"output.latency_ms = 40 ms", "overhead_percent to 0"}},
 		{func(d *Demand) { d.K, d.Rows = 100, 60 }, []string{"output.fec = k 100, rows 60", "lower rows to 38"}},
+		{func(d *Demand) { d.K, d.OverheadPercent = 128, 50 }, []string{"output.fec = k 128, rows 64", "lower overhead_percent to 24 or k to 85"}},
 		{func(d *Demand) { d.MaxBlock = 150 * msec; d.K, d.Rows = 128, 4 }, []string{"output.fec.max_block_ms", "or raise output.latency_ms"}},
 		{func(d *Demand) { d.Rows = 4 }, []string{"output.fec.rows = 4", "without k"}},
 		{func(d *Demand) { d.BitrateBPS = 0 }, []string{"output.max_bitrate_kbps = 0"}},
@@ -66,6 +67,34 @@ func TestPlanRefusesWithFieldValueAndRemedy(t *testing.T) {
 		for _, w := range tc.words {
 			if !strings.Contains(err.Error(), w) {
 				t.Errorf("%q does not say %q", err, w)
+			}
+		}
+	}
+}
+
+// Whatever the overhead asked for, rows and K that the planner chose itself are
+// never a reason to refuse, and the parity is what was asked for but for whole
+// rows.
+func TestPlanRoundsWithinTheCode(t *testing.T) {
+	for _, streams := range []int{1, 2, 4, 8, 64} {
+		for _, rate := range []int64{500_000, 10_000_000, 20_000_000, 120_000_000} {
+			for percent := 1; percent <= 200; percent++ {
+				p, err := NewPlan(Demand{
+					BitrateBPS: rate, PacketsPerMessage: 7, Latency: 500 * msec, OverheadPercent: float64(percent), Streams: streams, RTT: 50 * msec,
+				})
+				if err != nil {
+					t.Errorf("%d streams, %d bit/s, %d %%: %v", streams, rate, percent, err)
+					continue
+				}
+				if err := p.Params().Validate(); err != nil {
+					t.Error(err)
+				}
+				if rows := p.Overhead * float64(p.K); rows < float64(percent)/100*float64(p.K)-1 || rows > max(1, float64(percent)/100*float64(p.K)+1) {
+					t.Errorf("%d streams, %d bit/s: %v; %d %% was asked for", streams, rate, p, percent)
+				}
+				if 1.5*float64(percent)/100 < p.Overhead && len(p.Notes) == 0 {
+					t.Errorf("%v instead of %d %%, and no note", p, percent)
+				}
 			}
 		}
 	}
