@@ -20,6 +20,17 @@ import (
 	"quartet/uplink/gateway"
 )
 
+// roomy is a total latency with time to spare: what is tested here is what comes
+// out, not how soon, and the machine may be busy.
+const roomy = 800 * ms
+
+// plan leaves half of roomy unused.
+func plan(rate float64) *uplink.Plan {
+	return &uplink.Plan{
+		K: 32, Rows: 5, Streams: 2, MaxBlock: 70 * ms, FECBound: 140 * ms, SRTLatency: 250 * ms, Latency: roomy, WireBPS: int64(1.4 * rate),
+	}
+}
+
 // record has a gateway's RTP kept, from before the first packet.
 func record(g *chain.Gateway) {
 	g.Keep = true
@@ -34,6 +45,25 @@ func alsoTo(g *chain.Gateway, port int) {
 	})
 }
 
+// toFile has a running gateway write its transport stream into a file, and
+// nothing else: a file loses nothing on a busy machine.
+func toFile(t *testing.T, g *chain.Gateway) (path string) {
+	path = filepath.Join(t.TempDir(), "out.ts")
+	g.Reconfigure(func(k *chain.Contribution) {
+		k.Outputs = []gateway.OutputConfig{&gateway.FileOutput{Name: "file", Path: path}}
+	})
+	return path
+}
+
+// size of a file that may not be there yet.
+func size(path string) int {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return int(st.Size())
+}
+
 // ready waits until all connections stand and all outputs are open.
 func ready(c *chain.Chain) {
 	c.T.Helper()
@@ -46,7 +76,7 @@ func ready(c *chain.Chain) {
 				return false
 			}
 		}
-		return !slices.ContainsFunc(c.Sender.Paths(), func(p *uplink.Path) bool { return p.Stats().State != uplink.StateUp })
+		return c.Sender == nil || !slices.ContainsFunc(c.Sender.Paths(), func(p *uplink.Path) bool { return p.Stats().State != uplink.StateUp })
 	})
 }
 
@@ -57,7 +87,7 @@ func TestGatewaysOfALeg(t *testing.T) {
 	path, content := encoded(t)
 	want := frames(t, path)
 	c := chain.New(t, chain.Config{
-		Paths: 2, Peers: true, RateBPS: feedRate, Overhead: 20, Latency: 400 * ms, Seed: 63,
+		Paths: 2, Peers: true, RateBPS: feedRate, Latency: roomy, Plan: plan(feedRate), Seed: 63,
 		Relay: relay.Impairment{Burst: relay.Burst{Loss: 0.02, MeanPackets: 5}},
 	})
 	for _, g := range c.Gateways {
