@@ -310,7 +310,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.says(t, "quartet-gateway ends")
-	for range p.log { //nolint:revive // drained, so that Wait can return
+	for range p.log { // drained, so that Wait can return
 	}
 	if err := <-p.done; err != nil {
 		t.Errorf("SIGTERM: %v", err)
@@ -330,7 +330,7 @@ func TestPortTaken(t *testing.T) {
 	if line := two.says(t, "listen on "+doc.Listeners[0].Address); !strings.Contains(line, "ERROR") {
 		t.Error(line)
 	}
-	for range two.log { //nolint:revive // drained, so that Wait can return
+	for range two.log { // drained, so that Wait can return
 	}
 	var exit *exec.ExitError
 	if err := <-two.done; !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
