@@ -18,6 +18,14 @@ const (
 	// minSRTLatency is the least TSBPD delay: jitter of a quiet network plus the
 	// 10 ms period of libsrt's own timers.
 	minSRTLatency = 20 * time.Millisecond
+	// blockShare is the part of the latency that a block may take where there is
+	// time for retransmission.
+	blockShare = 16
+	// roundSlack is what a retransmission takes beyond the round trip: the loss
+	// shows with the next packet, and libsrt works in steps of 10 ms.
+	roundSlack = 15 * time.Millisecond
+	// marginAlone is the margin of a stream that is merged with no other.
+	marginAlone = 4 * time.Millisecond
 	// margin is what pacing, the 2 ms ticks of both ends and the scheduler take.
 	margin = 8 * time.Millisecond
 	// maxK bounds the work per packet and keeps every path's rows within ESI 254.
@@ -79,27 +87,42 @@ func (e *PlanError) Error() string {
 
 // NewPlan derives block size, rows and SRT latency from a demand.
 //
-// The latency is shared out in this order: stagger, skew, peer hop and margin are
-// fixed costs; then SRT gets what retransmissions need (four round trips if there
-// is room, else two and a half, else one and a half); parity gets twice a block's
-// duration. Where the latency is shorter than about two round trips,
-// retransmissions come too late and parity gets all that is left.
+// Stagger, skew, peer hop and margin are fixed costs; what is left is shared
+// between retransmissions (SRT's latency) and parity (twice a block's duration,
+// during which a lost packet may have to wait for its repair).
+//
+// Measured with bursts, with losses common to all paths and at every round trip
+// (`make bench`, part virtual): while there is time for one round trip,
+// retransmission is worth more than long blocks, because it outlasts any burst
+// shorter than what is left of the latency. So parity gets short blocks, which
+// repair what the retransmission loses again, and longer ones only where latency
+// abounds. Where a round trip does not fit, parity gets all. A stream that stands
+// alone gets no parity while retransmission works: then it is never worse than
+// plain SRT.
 func NewPlan(d Demand) (Plan, error) {
 	if err := d.check(); err != nil {
 		return Plan{}, err
 	}
 	p := Plan{Streams: d.Streams, Stagger: d.Stagger, Latency: d.Latency}
-	fixed := d.Stagger + d.Skew + d.PeerHop + margin
+	slack := margin
+	if d.Streams == 1 {
+		slack = marginAlone
+	}
+	fixed := d.Stagger + d.Skew + d.PeerHop + slack
 	left := d.Latency - fixed
 	if left < minSRTLatency {
 		return p, &PlanError{"output.latency_ms", ms(d.Latency),
 			fmt.Sprintf("stagger %s, skew %s, peer hop %s and margin %s leave %s for SRT, which needs at least %s",
-				ms(d.Stagger), ms(d.Skew), ms(d.PeerHop), ms(margin), ms(left), ms(minSRTLatency)),
+				ms(d.Stagger), ms(d.Skew), ms(d.PeerHop), ms(slack), ms(left), ms(minSRTLatency)),
 			fmt.Sprintf("set it to %s or more, or lower the stagger", ms(fixed+minSRTLatency))}
 	}
 	pps := float64(d.BitrateBPS) / float64(8*tsPacketBytes*d.PacketsPerMessage)
 
-	if d.OverheadPercent == 0 && d.Rows <= 0 || d.Streams == 0 || d.Rows < 0 {
+	alone := d.Streams == 1 && d.K == 0 && left >= d.RTT+roundSlack
+	if d.OverheadPercent == 0 && d.Rows <= 0 || d.Streams == 0 || d.Rows < 0 || alone {
+		if alone && d.OverheadPercent > 0 {
+			p.Notes = append(p.Notes, "one stream alone: no parity, because retransmission makes better use of this latency")
+		}
 		// Parity off: all of it goes to retransmissions.
 		p.K, p.MaxBlock, p.SRTLatency = 1, MaxBlock, left
 		p.finish(d, pps)
@@ -127,25 +150,17 @@ func NewPlan(d Demand) (Plan, error) {
 	return p, nil
 }
 
-// shareOut gives the block duration that leaves SRT as many round trips as fit.
+// shareOut gives the longest duration of a block; see NewPlan.
 func shareOut(left time.Duration, d Demand) time.Duration {
-	limit := MaxBlock
-	if d.MaxBlock > 0 {
+	switch spare := left - 2*minBlock - d.RTT - roundSlack; {
+	case d.MaxBlock > 0:
 		return d.MaxBlock
+	case spare < 0:
+		// No time for a round trip: parity gets all.
+		return min((left-minSRTLatency)/2, MaxBlock)
+	default:
+		return max(minBlock, min((left-2*d.RTT-roundSlack)/2, left/blockShare, MaxBlock))
 	}
-	for _, rounds := range []float64{4, 2.5, 1.5} {
-		arq := max(time.Duration(rounds*float64(d.RTT))+10*time.Millisecond, minSRTLatency)
-		// Below 25 ms of block a longer ARQ budget is not worth the burst
-		// protection it takes away.
-		if block := (left - arq) / 2; block >= 25*time.Millisecond {
-			return min(block, limit)
-		}
-	}
-	arq := max(d.RTT*3/2+10*time.Millisecond, minSRTLatency)
-	if block := (left - arq) / 2; block >= minBlock {
-		return min(block, limit)
-	}
-	return min((left-minSRTLatency)/2, limit)
 }
 
 // fit chooses K and rows for a block duration, or checks the user's own.
