@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -133,5 +134,41 @@ func TestUDPOptions(t *testing.T) {
 	}
 	if st := o.stats(); st.State != "open" || st.Destination != "239.1.2.3:5000, 127.0.0.1:5000" {
 		t.Errorf("%+v", st)
+	}
+}
+
+// A group on the loopback interface, and IPv6, are reached.
+func TestMulticastAndIPv6(t *testing.T) {
+	ifi, err := net.InterfaceByName(loopbackInterface(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := net.ListenMulticastUDP("udp4", ifi, &net.UDPAddr{IP: net.IPv4(239, 8, 7, 6)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	six, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		conn *net.UDPConn
+		d    Destination
+	}{
+		{group, Destination{Address: netip.AddrPortFrom(netip.MustParseAddr("239.8.7.6"), group.LocalAddr().(*net.UDPAddr).AddrPort().Port()).String(), Interface: ifi.Name}},
+		{six, Destination{Address: six.LocalAddr().String(), TTL: 3, DSCP: 34}},
+	} {
+		defer func() { _ = c.conn.Close() }()
+		o := (&UDPOutput{Name: "o", Destination: c.d}).open(testEnv()).(*udpOut)
+		stop := runOutput(t, o)
+		eventually(t, 5*time.Second, "the output opens", func() bool { return o.stats().State == "open" })
+		b := newBatch()
+		b.add(make([]byte, 12+tsPacket), 12)
+		o.write(b)
+		_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, err := c.conn.Read(make([]byte, 2000)); n != tsPacket || err != nil {
+			t.Errorf("%s: %d bytes, %v", c.d.Address, n, err)
+		}
+		stop()
 	}
 }
