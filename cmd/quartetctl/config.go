@@ -12,7 +12,9 @@ import (
 	"strings"
 
 	"quartet/cmd/internal/boxplan"
+	"quartet/cmd/internal/socket"
 	"quartet/device/config"
+	"quartet/uplink"
 )
 
 var configCheckCommand = command{
@@ -25,7 +27,7 @@ gateway's, and prints all that is wrong with it, by field, line and column, and
 what to write instead. Warnings are about what works but may not be meant. Exits
 with 1 if a document has errors, or, with --strict, warnings.
 
-A valid box document is also put through the planner.`,
+A box document is also put through the planner, and its sockets are sized.`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		strict := f.Bool("strict", false, "take warnings for errors")
 		return func(e *env, args []string) error {
@@ -52,10 +54,18 @@ func checkFile(e *env, name string, strict bool) bool {
 		return false
 	}
 	kind, warnings, err := config.Check(doc)
+	var plan uplink.Plan
+	if err == nil {
+		var more config.Issues
+		plan, more, err = checkParts(kind, doc)
+		more.Locate(doc)
+		warnings = append(warnings, more...)
+	}
 	var issues config.Issues
 	if err != nil && !errors.As(err, &issues) {
 		issues = config.Issues{{Problem: err.Error()}}
 	}
+	issues.Locate(doc)
 	for _, i := range issues {
 		fmt.Fprintf(e.out, "%s: %s %s\n", name, e.screen.paint(red, "error:"), clean(i.String()))
 	}
@@ -63,19 +73,32 @@ func checkFile(e *env, name string, strict bool) bool {
 		fmt.Fprintf(e.out, "%s: %s %s\n", name, e.screen.paint(yellow, "warning:"), clean(i.String()))
 	}
 	good := len(issues) == 0 && !(strict && len(warnings) > 0)
-	if good && kind == config.KindBox {
-		box, _, _ := config.ParseBox(doc)
-		plan, err := boxplan.Of(box)
-		if err != nil {
-			fmt.Fprintf(e.out, "%s: %s %s\n", name, e.screen.paint(red, "error:"), clean(err.Error()))
-			return false
-		}
-		defer fmt.Fprintf(e.out, "%s: plan: %s\n", name, plan)
-	}
 	if good {
 		fmt.Fprintf(e.out, "%s: %s %s document, schema version %d\n", name, e.screen.paint(green, "valid"), kind, config.SchemaVersion)
+		if kind == config.KindBox {
+			fmt.Fprintf(e.out, "%s: plan: %s\n", name, plan)
+		}
 	}
 	return good
+}
+
+// checkParts asks planner and sockets about a document that is valid by itself.
+func checkParts(kind config.Kind, doc []byte) (plan uplink.Plan, warnings config.Issues, err error) {
+	if kind == config.KindBox {
+		box, _, err := config.ParseBox(doc)
+		if err != nil {
+			return plan, nil, err
+		}
+		return boxplan.Check(box)
+	}
+	gateway, _, err := config.ParseGateway(doc)
+	if err != nil {
+		return plan, nil, err
+	}
+	if issues := socket.CheckGateway(gateway); len(issues) > 0 {
+		err = issues
+	}
+	return plan, nil, err
 }
 
 func readFile(e *env, name string) ([]byte, error) {

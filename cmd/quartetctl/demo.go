@@ -25,14 +25,20 @@ $ quartetctl demo --duration 30s
 $ quartetctl demo --input udp://239.1.1.1:5000?iface=eth1`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		o := demo.Options{}
-		exe, _ := os.Executable()
-		f.StringVar(&o.Bin, "bin", filepath.Dir(exe), "`FOLDER` of quartetd and quartet-gateway")
+		f.StringVar(&o.Bin, "bin", "", "`FOLDER` of quartetd and quartet-gateway (default that of quartetctl)")
 		f.Var(secondsFlag{&o.Duration}, "duration", "end after this `TIME`, such as 30s or 30; without it, at Ctrl-C")
 		f.StringVar(&o.Input, "input", "", "`URL` of a feed of your own (udp:// or rtp://) instead of the test picture")
 		f.Var(durationFlag{&o.Latency}, "latency", "total latency, a `TIME` (default 300ms)")
 		f.Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that the network's trouble follows from")
 		f.StringVar(&o.Dir, "dir", "", "`FOLDER` for configurations, logs and a picture (default FOLDER of the programs/demo-run)")
 		return func(e *env, _ []string) error {
+			if o.Bin == "" {
+				exe, err := os.Executable()
+				if err != nil {
+					return fmt.Errorf("%w; give --bin", err)
+				}
+				o.Bin = filepath.Dir(exe)
+			}
 			if o.Dir == "" {
 				o.Dir = filepath.Join(o.Bin, "demo-run")
 			}
