@@ -334,6 +334,20 @@ func TestSumAndGoals(t *testing.T) {
 	}
 }
 
+func TestRunsOfUnequalDelayAreSpoilt(t *testing.T) {
+	r := waveOf("rtt60-loss5", 1, nil)
+	for i := range r.Systems {
+		r.Systems[i].DelayP50MS = 285
+	}
+	if r.judgeDelays(280 * time.Millisecond); len(r.Spoilt) != 0 {
+		t.Errorf("5 ms more than configured: %v", r.Spoilt)
+	}
+	r.Systems[1].DelayP50MS = 305
+	if r.judgeDelays(280 * time.Millisecond); len(r.Spoilt) != 1 {
+		t.Errorf("25 ms more than configured: %v", r.Spoilt)
+	}
+}
+
 func TestTenfold(t *testing.T) {
 	result := func(lost, total float64) *systemResult {
 		return &systemResult{System: "x", Seeds: 1, Lost: lost, Total: total, Residual: estimate([]tally{{lost, total}})}

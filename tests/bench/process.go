@@ -144,8 +144,11 @@ func tcpPort() (netip.AddrPort, error) {
 }
 
 // hasten raises the priority of every thread of this process; what it starts
-// inherits it. It tells the nice value in force.
+// inherits it. It tells the nice value in force. Where the kernel shares the
+// processors among sessions first (autogroup), that of the session is raised,
+// too: nice counts within a session only.
 func hasten(nice int) int {
+	_ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(nice)), 0)
 	for _, tid := range ownThreads() {
 		unix.Setpriority(unix.PRIO_PROCESS, tid, nice)
 	}
