@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"quartet/cmd/internal/socket"
 	"quartet/device/config"
 	"quartet/uplink/gateway"
 	"quartet/uplink/srt"
@@ -28,10 +29,8 @@ func build(doc *config.Gateway) (gateway.Config, error) {
 	cfg := gateway.Config{Name: doc.Name, HTTP: doc.HTTP.Listen}
 	addresses := map[string]string{}
 	for _, l := range doc.Listeners {
-		o := srtOptions(l.SRT)
-		if o.Latency == 0 {
-			o.Latency = minLatency
-		}
+		o := socket.Options(l.SRT)
+		o.Latency = minLatency
 		addresses[l.Name] = l.Address
 		cfg.Listeners = append(cfg.Listeners, gateway.Listener{Address: l.Address, SRT: o})
 	}
@@ -77,7 +76,7 @@ func buildContribution(c *config.Contribution, addresses map[string]string) (gat
 		if err != nil {
 			return k, fmt.Errorf("peers[%d] (%s): url: %q %w", i, p.Name, config.RedactURL(p.URL), err)
 		}
-		o := srtOptions(p.SRT)
+		o := socket.Options(p.SRT)
 		secure(&o, p.StreamID, p.Passphrase, p.KeyLength, p.LatencyMS, p.Interface, p.Source)
 		k.Peers = append(k.Peers, gateway.Peer{Name: p.Name, Call: u.Address(), SRT: o})
 	}
@@ -111,7 +110,7 @@ func buildInput(c *config.GatewayInput, addresses map[string]string) (gateway.In
 			return in, fmt.Errorf("url: %q %w", config.RedactURL(c.URL), err)
 		}
 		in.Call = u.Address()
-		in.SRT = srtOptions(c.SRT)
+		in.SRT = socket.Options(c.SRT)
 	}
 	secure(&in.SRT, c.StreamID, c.Passphrase, c.KeyLength, c.LatencyMS, c.Interface, c.Source)
 	if in.Call != "" && in.SRT.Latency == 0 {
@@ -152,7 +151,7 @@ func buildOutput(c *config.GatewayOutput, loss gateway.OnLoss, word string) (gat
 		d, err := destination(u, c.Interface, c.Source, c.TTL)
 		return &gateway.UDPOutput{Name: c.Name, Destination: d, OnLoss: loss}, err
 	case config.TypeSRT:
-		o := srtOptions(c.SRT)
+		o := socket.Options(c.SRT)
 		secure(&o, c.StreamID, c.Passphrase, c.KeyLength, c.LatencyMS, c.Interface, c.Source)
 		out := &gateway.SRTOutput{Name: c.Name, SRT: o, OnLoss: loss}
 		if c.Mode == config.ModeListener {
@@ -181,36 +180,6 @@ func destination(u config.URL, iface, source string, ttl int) (gateway.Destinati
 
 // secure sets what the documents keep beside the socket's settings.
 func secure(o *srt.Options, streamID string, passphrase config.Secret, keyLength int, latency config.Milliseconds, iface, source string) {
-	o.StreamID, o.Passphrase = streamID, passphrase.Reveal()
-	if o.Passphrase != "" {
-		o.KeyLength = keyLength
-	}
-	if o.Latency == 0 {
-		o.Latency = latency.Duration()
-	}
-	o.Interface, o.LocalAddr = iface, source
-}
-
-// srtOptions copies the knobs; zero means the socket's own default throughout.
-func srtOptions(c config.SRT) srt.Options {
-	o := srt.Options{
-		MaxBW: c.MaxBWKbps.BytesPerSecond(), InputBW: c.InputBWKbps.BytesPerSecond(), MinInputBW: c.MinInputBWKbps.BytesPerSecond(),
-		OverheadBW: c.OverheadBWPercent, FC: c.FC, SndBuf: c.SndBuf, RcvBuf: c.RcvBuf, UDPSndBuf: c.UDPSndBuf, UDPRcvBuf: c.UDPRcvBuf,
-		LossMaxTTL: valueOrOff(c.LossMaxTTL), SndDropDelay: int(c.SndDropDelayMS),
-		ConnectTimeout: c.ConnectTimeoutMS.Duration(), PeerIdleTimeout: c.PeerIdleTimeoutMS.Duration(),
-		IPTOS: valueOrOff(c.IPTOS), IPTTL: c.IPTTL, MSS: c.MSS, PacketFilter: c.PacketFilter,
-	}
-	if c.RetransmitAlgo != nil {
-		o.RetransmitAlgo = *c.RetransmitAlgo
-	}
-	return o
-}
-
-// valueOrOff turns the documents' 0, which is a value, into what the socket's
-// options take for it.
-func valueOrOff(n int) int {
-	if n == 0 {
-		return -1
-	}
-	return n
+	socket.Secure(o, passphrase, keyLength)
+	o.StreamID, o.Latency, o.Interface, o.LocalAddr = streamID, latency.Duration(), iface, source
 }

@@ -16,9 +16,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
+	"quartet/cmd/internal/socket"
 	"quartet/device/config"
 	"quartet/uplink/gateway"
 	"quartet/uplink/srt"
@@ -137,6 +139,20 @@ func load(file string, w io.Writer) (*config.Gateway, gateway.Config, error) {
 	doc, warnings, err := config.ParseGateway(b)
 	for _, i := range warnings {
 		_, _ = fmt.Fprintf(w, "%s: warning: %v\n", file, i)
+	}
+	if err == nil {
+		if issues := socket.CheckGateway(doc); len(issues) > 0 {
+			err = issues
+		}
+	}
+	var issues config.Issues
+	if errors.As(err, &issues) {
+		issues.Locate(b)
+		lines := make([]string, len(issues))
+		for i := range issues {
+			lines[i] = file + ": " + issues[i].String()
+		}
+		return nil, gateway.Config{}, errors.New(strings.Join(lines, "\n"))
 	}
 	if err != nil {
 		return nil, gateway.Config{}, fmt.Errorf("%s: %w", file, err)

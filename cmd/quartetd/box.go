@@ -1,20 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"reflect"
-	"strings"
 	"sync"
 	"time"
 
 	"quartet/capture"
-	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
+	"quartet/device/control"
 	"quartet/device/health"
 	"quartet/uplink"
 )
@@ -22,80 +19,56 @@ import (
 // box is the running media plane.
 type box struct {
 	// set at start, never changed
-	opts   boxOptions
-	input  *capture.Input
-	sender *uplink.Sender
-	watch  *watcher
+	opts  boxOptions
+	chain chain
+	watch *watcher
+
+	reloading sync.Mutex // one reload at a time
 
 	mu  sync.Mutex // guards what a reload changes
 	doc *config.Box
-	p   uplink.Plan
+	set parts
 }
 
 type boxOptions struct {
-	file, data, socket string
-	now                func() time.Duration
-	start              time.Time
-	log                *slog.Logger
+	file, socket string
+	now          func() time.Duration
+	start        time.Time
+	log          *slog.Logger
 }
 
-// newBox assembles the chain; nothing runs yet.
-func newBox(doc *config.Box, o boxOptions) (*box, error) {
-	b := &box{opts: o, doc: doc}
-	var err error
-	if b.p, err = boxplan.Of(doc); err != nil {
-		return nil, err
-	}
+// chain is the parts a packet passes.
+type chain struct {
+	source  capture.Source
+	input   *capture.Input
+	monitor *monitor
+	sender  *uplink.Sender
+	dialers []uplink.PathConfig // as they were at the start
+}
+
+// newBox assembles the chain; nothing runs yet, but listening paths have their
+// ports.
+func newBox(doc *config.Box, set parts, o boxOptions) (*box, error) {
+	b := &box{opts: o, doc: doc, set: set}
 	b.watch = newWatcher(b, health.New(health.Catalogue()))
-
-	source, paced, err := buildSource(doc.Input, o.now, o.log)
-	if err != nil {
-		return nil, fmt.Errorf("input: %w", err)
-	}
-	guard := guardConfig(doc.Input)
-	guard.OnEvent = b.watch.inputEvent
-	if b.input, err = capture.NewInput(capture.InputConfig{Source: source, Guard: guard, Now: o.now}); err != nil {
-		return nil, fmt.Errorf("input: %w", err)
-	}
-	key, accept, err := keysOf(doc.Output)
-	if err != nil {
-		return nil, err
-	}
-	paths, err := buildPaths(doc, b.p)
-	if err != nil {
-		return nil, err
-	}
-	sc := uplink.SenderConfig{
-		Now: o.now, Plan: b.p, PacketsPerMessage: doc.Output.TSPacketsPerMessage,
-		Key: key, AcceptKeys: accept, Paths: paths,
-	}
-	if !paced {
-		sc.Pacer = pacerConfig(doc.Input, doc.Output)
-	}
-	if b.sender, err = uplink.NewSender(sc); err != nil {
-		return nil, err
-	}
-	return b, nil
+	var err error
+	b.chain, err = newChain(set, o.now, o.log, b.watch.inputEvent)
+	return b, err
 }
 
-func (b *box) plan() uplink.Plan {
+// close releases what newBox took, of a box that does not run.
+func (b *box) close() { closeDialers(b.chain.dialers) }
+
+// current gives the document in force and the settings it made.
+func (b *box) current() (*config.Box, parts) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.p
+	return b.doc, b.set
 }
 
-func (b *box) document() *config.Box {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.doc
-}
-
-// run runs everything until ctx ends and all of it has been joined.
-func (b *box) run(ctx context.Context, hup <-chan os.Signal) error {
-	server, err := b.listenControl()
-	if err != nil {
-		return err
-	}
+// serve runs everything until ctx ends and all of it has been joined. The
+// control socket is open already.
+func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -105,7 +78,7 @@ func (b *box) run(ctx context.Context, hup <-chan os.Signal) error {
 	wg.Go(func() {
 		// A looped file never ends; one that does not loop ends the box, once
 		// the paths have sent it.
-		inputErr = b.input.Run(ctx, b.sender)
+		inputErr = b.chain.input.Run(ctx, b.chain.monitor)
 		cancel()
 	})
 	wg.Go(func() {
@@ -120,111 +93,56 @@ func (b *box) run(ctx context.Context, hup <-chan os.Signal) error {
 			}
 		}
 	})
-	b.sender.Run(ctx)
+	err := b.chain.sender.Run(ctx)
+	cancel()
 	wg.Wait()
-	return errors.Join(inputErr, controlErr)
+	return errors.Join(inputErr, controlErr, err)
 }
 
-// reload reads the configuration again and changes only what it changes: FEC,
-// keys and message size at the next packet or block, a path's far end or socket
-// by a second connection beside the first. What cannot change while running is
-// refused by name, and then nothing changes at all.
-func (b *box) reload() (changed, warnings []string, err error) {
-	var text strings.Builder
-	doc, err := load(b.opts.file, &text)
-	for line := range strings.Lines(text.String()) {
-		warnings = append(warnings, strings.TrimSpace(line))
-		b.opts.log.Warn(strings.TrimSpace(line))
+// Reload implements control.Media. What cannot change while running is refused
+// by name, and then nothing changes at all.
+func (b *box) Reload(context.Context) (control.Reload, error) {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	var r control.Reload
+	next, warnings, err := load(b.opts.file)
+	for _, w := range warnings {
+		r.Warnings = append(r.Warnings, w.String())
+		b.opts.log.Warn("configuration", "file", b.opts.file, "warning", w.String())
 	}
-	if err != nil {
-		return nil, warnings, err
+	if err == nil {
+		r.Changed, err = b.apply(next)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	old := b.doc
-	if fixed := fixedChanges(old, doc); len(fixed) > 0 {
-		return nil, warnings, fmt.Errorf("%s cannot change while running: restart quartetd", strings.Join(fixed, ", "))
+	b.watch.reloaded(r.Changed, err)
+	if err == nil {
+		b.opts.log.Info("reloaded", "changed", r.Changed)
 	}
-	plan, err := boxplan.Of(doc)
-	if err != nil {
-		return nil, warnings, err
-	}
-	key, accept, err := keysOf(doc.Output)
-	if err != nil {
-		return nil, warnings, err
-	}
-	// All that can fail comes before all that takes effect.
-	redial := map[int]uplink.Dialer{}
-	staggers := boxplan.Staggers(doc)
-	for i := range doc.Paths {
-		if reflect.DeepEqual(old.Paths[i], doc.Paths[i]) && plan.SRTLatency == b.p.SRTLatency && sameBuffers(old, doc) {
+	return r, err
+}
+
+// Preflight implements control.Media.
+func (b *box) Preflight(ctx context.Context, name string) (control.Preflight, error) {
+	_, set := b.current()
+	for i := range set.paths {
+		p := &set.paths[i]
+		if p.Name != name {
 			continue
 		}
-		if doc.Paths[i].Mode == config.ModeListener && old.Paths[i].URL == doc.Paths[i].URL {
-			return nil, warnings, fmt.Errorf("paths[%d] (%s): a listening path cannot change while running: restart quartetd", i, doc.Paths[i].Name)
+		if p.kind == listens {
+			return control.Preflight{}, fmt.Errorf("path %s listens: a preflight can only call; start it at the far end", name)
 		}
-		pc, err := buildPath(doc, i, plan, staggers[i])
-		if err != nil {
-			return nil, warnings, fmt.Errorf("paths[%d] (%s): %w", i, doc.Paths[i].Name, err)
+		pc := p.PathConfig
+		var err error
+		if pc.Dialer, err = p.dialer(); err != nil {
+			return control.Preflight{}, err
 		}
-		redial[i] = pc.Dialer
-	}
-	if err := b.sender.SetPlan(plan); err != nil {
-		return nil, warnings, err
-	}
-	if err := b.sender.SetPacketsPerMessage(doc.Output.TSPacketsPerMessage); err != nil {
-		return nil, warnings, err
-	}
-	b.sender.SetKey(key, accept)
-	if old.Output.Key != doc.Output.Key {
-		changed = append(changed, "contribution key")
-	}
-	if n := doc.Output.TSPacketsPerMessage; n != old.Output.TSPacketsPerMessage {
-		changed = append(changed, fmt.Sprintf("%d TS packets per message", n))
-	}
-	for i, d := range redial {
-		b.sender.Paths()[i].Replace(d)
-		changed = append(changed, "path "+doc.Paths[i].Name+": a new connection takes the place of the old one")
-	}
-	if !reflect.DeepEqual(plan, b.p) {
-		changed = append(changed, "plan: "+plan.String())
-	}
-	b.doc, b.p = doc, plan
-	b.opts.log.Info("reloaded", "changed", changed)
-	b.watch.note("configuration reloaded: " + cmp.Or(strings.Join(changed, "; "), "nothing changed"))
-	return changed, warnings, nil
-}
-
-// fixedChanges names the fields that differ and need a restart.
-func fixedChanges(old, doc *config.Box) (fields []string) {
-	differ := func(name string, a, b any) {
-		if !reflect.DeepEqual(a, b) {
-			fields = append(fields, name)
+		defer pc.Dialer.Close()
+		r := b.chain.sender.Preflight(ctx, i, pc, set.key, set.accept)
+		out := control.Preflight{Path: name, OK: r.OK, LargestBytes: r.Largest, TSPacketsPerMessage: r.PacketsPerMessage}
+		for _, s := range r.Steps {
+			out.Steps = append(out.Steps, control.Step{Name: s.Name, OK: s.OK, Text: s.Text, Remedy: s.Remedy})
 		}
+		return out, nil
 	}
-	differ("name", old.Name, doc.Name)
-	differ("input", old.Input, doc.Input)
-	differ("control", old.Control, doc.Control)
-	differ("log", old.Log, doc.Log)
-	if len(old.Paths) != len(doc.Paths) {
-		return append(fields, "the number of paths")
-	}
-	staggersBefore, staggers := boxplan.Staggers(old), boxplan.Staggers(doc)
-	for i := range doc.Paths {
-		a, b := old.Paths[i], doc.Paths[i]
-		at := fmt.Sprintf("paths[%d].", i)
-		differ(at+"name", a.Name, b.Name)
-		differ(at+"leg", a.Leg, b.Leg)
-		differ(at+"profile", a.Profile, b.Profile)
-		differ(at+"mode", a.Mode, b.Mode)
-		differ(at+"stagger_ms", staggersBefore[i], staggers[i])
-		differ(at+"st2022_1", a.ST20221, b.ST20221)
-		differ(at+"ts_packets_per_message", a.TSPacketsPerMessage, b.TSPacketsPerMessage)
-	}
-	return fields
-}
-
-// sameBuffers tells whether what socket buffers are sized by is unchanged.
-func sameBuffers(a, b *config.Box) bool {
-	return a.Output.MaxBitrateKbps == b.Output.MaxBitrateKbps && a.Output.RTTMS == b.Output.RTTMS && a.Output.LatencyMS == b.Output.LatencyMS
+	return control.Preflight{}, control.ErrNoPath
 }

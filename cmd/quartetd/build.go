@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"quartet/capture"
@@ -13,6 +14,7 @@ import (
 	"quartet/capture/tsfile"
 	"quartet/capture/udp"
 	"quartet/cmd/internal/boxplan"
+	"quartet/cmd/internal/socket"
 	"quartet/device/config"
 	"quartet/uplink"
 	"quartet/uplink/rtp"
@@ -21,58 +23,122 @@ import (
 
 // The chain of the box, in the order a packet takes:
 //
-//	source → capture.Input → uplink.Sender → uplink.Path ×n
+//	source → capture.Input → monitor → uplink.Sender → uplink.Path ×n
 //
-// This file alone turns the configuration's words into the parts' own types,
-// and is the only switch on kinds of input and of path.
+// This file alone turns the configuration's words into the parts' own settings,
+// and is the only switch on kinds of input and of path. build only reckons;
+// newChain and dialer open what is to be opened.
 
-// buildSource makes the input. paced tells that its instants are already those
-// of a paced source.
-func buildSource(in config.Input, now func() time.Duration, log *slog.Logger) (src capture.Source, paced bool, err error) {
+// parts are the settings that a document makes.
+type parts struct {
+	source     sourceParts
+	guard      capture.GuardConfig
+	pacer      *mpegts.PacerConfig // nil: the source paces itself
+	plan       uplink.Plan
+	perMessage int // TS packets
+	key        rtp.TagKey
+	accept     []rtp.TagKey
+	paths      []pathParts
+}
+
+// sourceParts are the settings of the input; one of them is set.
+type sourceParts struct {
+	udp  *udp.Config
+	srt  *srt.URL
+	file *tsfile.Config
+}
+
+// pathParts are the settings of a path.
+type pathParts struct {
+	uplink.PathConfig // without its Dialer
+	kind              pathKind
+	addr              string
+	srt               srt.Options
+	udp               uplink.UDPConfig
+}
+
+type pathKind uint8
+
+const (
+	calls   pathKind = iota // SRT caller
+	listens                 // SRT listener
+	sends                   // plain UDP
+)
+
+// build derives the settings of all parts from a document. Warnings and error
+// name the document's fields; the error is of type config.Issues.
+func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
+	if p.plan, warnings, err = boxplan.Check(doc); err != nil {
+		return p, warnings, err
+	}
+	if p.source, err = buildSource(doc.Input); err != nil {
+		return p, warnings, wrong("input", err)
+	}
+	in, out := &doc.Input, &doc.Output
+	p.guard = capture.GuardConfig{LostAfter: in.LossAfterMS.Duration(), OnLoss: capture.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration()}
+	if in.Type != config.TypeFile {
+		hold := in.JitterMS.Duration()
+		p.pacer = &mpegts.PacerConfig{
+			Latency: hold, MaxLatency: max(4*hold, 200*time.Millisecond), PCRPID: mpegts.PID(in.PCRPID),
+			MaxRateBPS: 2 * float64(out.MaxBitrateKbps.BitsPerSecond()),
+		}
+	}
+	p.perMessage = out.TSPacketsPerMessage
+	if p.key, p.accept, err = buildKeys(out); err != nil {
+		return p, warnings, err
+	}
+	staggers := boxplan.Staggers(doc)
+	for i := range doc.Paths {
+		path, err := buildPath(doc, i, p.plan, staggers[i])
+		if err != nil {
+			return p, warnings, err
+		}
+		p.paths = append(p.paths, path)
+	}
+	return p, warnings, nil
+}
+
+// wrong is an error about a field in the form of the document's own.
+func wrong(path string, err error) error {
+	return config.Issues{{Path: path, Problem: "is refused: " + err.Error(), Remedy: "see `quartetctl config explain box " + path + "`"}}
+}
+
+func buildSource(in config.Input) (s sourceParts, err error) {
 	u, err := config.ParseURL(in.URL)
 	if err != nil {
-		return nil, false, fmt.Errorf("input.url: %q %w", in.URL, err)
+		return s, err
 	}
 	switch in.Type {
 	case config.TypeUDP, config.TypeRTP:
-		s, err := buildUDP(in, now, log)
-		return s, false, err
+		s.udp, err = buildUDP(in)
 	case config.TypeSRT:
-		s, err := capsrt.New(capsrt.Config{URL: srtInput(in, u), Now: now, Log: log})
-		return s, false, err
+		s.srt = &srt.URL{Mode: srt.Caller, Addr: u.Address(), Options: socket.Options(in.SRT)}
+		if in.Mode == config.ModeListener {
+			s.srt.Mode = srt.Listening
+		}
+		o := &s.srt.Options
+		socket.Secure(o, in.Passphrase, in.KeyLength)
+		o.StreamID, o.Latency, o.Interface, o.LocalAddr = in.StreamID, in.LatencyMS.Duration(), in.Interface, in.Source
+		err = o.Validate()
 	case config.TypeFile:
-		s, err := tsfile.New(tsfile.Config{Path: u.File, Loop: in.Loop, PCRPID: mpegts.PID(in.PCRPID), Now: now})
-		return s, true, err
+		s.file = &tsfile.Config{Path: u.File, Loop: in.Loop, PCRPID: mpegts.PID(in.PCRPID)}
+	default:
+		err = fmt.Errorf("type %q is not built into this program", in.Type)
 	}
-	return nil, false, fmt.Errorf("input.type: %q is not built into this program", in.Type)
+	return s, err
 }
 
-// srtInput is the far end or the port of an SRT input.
-func srtInput(in config.Input, u config.URL) srt.URL {
-	o := srtOptions(in.SRT)
-	o.Passphrase, o.KeyLength, o.StreamID = in.Passphrase.Reveal(), in.KeyLength, in.StreamID
-	if o.Passphrase == "" {
-		o.KeyLength = 0
-	}
-	o.Latency, o.Interface, o.LocalAddr = in.LatencyMS.Duration(), in.Interface, in.Source
-	mode := srt.Caller
-	if in.Mode == config.ModeListener {
-		mode = srt.Listening
-	}
-	return srt.URL{Mode: mode, Addr: u.Address(), Options: o}
-}
-
-// buildUDP makes a UDP or RTP input of one or two legs.
-func buildUDP(in config.Input, now func() time.Duration, log *slog.Logger) (capture.Source, error) {
+// buildUDP makes the settings of a UDP or RTP input of one or two legs.
+func buildUDP(in config.Input) (*udp.Config, error) {
 	legs := []config.Leg{{URL: in.URL, Interface: in.Interface, Source: in.Source}}
 	if in.Second != nil {
 		legs = append(legs, *in.Second)
 	}
-	cfg := udp.Config{Now: now, Log: log}
+	cfg := &udp.Config{Window: in.MergeWindowMS.Duration(), FECWindow: in.FECWindowMS.Duration()}
 	for i, l := range legs {
 		u, err := config.ParseURL(l.URL)
 		if err != nil {
-			return nil, fmt.Errorf("url of leg %d: %q %w", i+1, l.URL, err)
+			return nil, fmt.Errorf("url of leg %d: %w", i+1, err)
 		}
 		a := udp.Address{Port: uint16(u.Port), Interface: l.Interface, FEC: in.FEC == config.FECST20221}
 		if in.Type == config.TypeRTP {
@@ -81,7 +147,7 @@ func buildUDP(in config.Input, now func() time.Duration, log *slog.Logger) (capt
 		if u.Host != "" {
 			ip, ok := u.IP()
 			if !ok {
-				return nil, fmt.Errorf("url of leg %d: %q: an input's address is an IP address, not a name", i+1, l.URL)
+				return nil, fmt.Errorf("url of leg %d: %q is a name; write an IP address", i+1, u.Host)
 			}
 			a.Host = ip
 		}
@@ -90,91 +156,46 @@ func buildUDP(in config.Input, now func() time.Duration, log *slog.Logger) (capt
 				return nil, fmt.Errorf("source of leg %d: %w", i+1, err)
 			}
 		}
+		if err := a.Validate(); err != nil {
+			return nil, fmt.Errorf("leg %d: %w", i+1, err)
+		}
 		cfg.Legs = append(cfg.Legs, a)
 	}
-	return udp.New(cfg)
+	return cfg, nil
 }
 
-// buildPaths makes the dialer of each path.
-func buildPaths(doc *config.Box, plan uplink.Plan) ([]uplink.PathConfig, error) {
-	staggers := boxplan.Staggers(doc)
-	paths := make([]uplink.PathConfig, len(doc.Paths))
-	for i := range doc.Paths {
-		p, err := buildPath(doc, i, plan, staggers[i])
-		if err != nil {
-			return nil, fmt.Errorf("paths[%d] (%s): %w", i, doc.Paths[i].Name, err)
-		}
-		paths[i] = p
-	}
-	return paths, nil
-}
-
-func buildPath(doc *config.Box, i int, plan uplink.Plan, stagger time.Duration) (uplink.PathConfig, error) {
-	p := doc.Paths[i]
-	pc := uplink.PathConfig{
-		Name: p.Name, Leg: p.Leg, Stagger: stagger, PacketsPerMessage: p.TSPacketsPerMessage,
+func buildPath(doc *config.Box, i int, plan uplink.Plan, stagger time.Duration) (pathParts, error) {
+	d, at := &doc.Paths[i], fmt.Sprintf("paths[%d]", i)
+	p := pathParts{PathConfig: uplink.PathConfig{
+		Name: d.Name, Leg: d.Leg, Stagger: stagger, PacketsPerMessage: d.TSPacketsPerMessage,
 		MaxAge: max(plan.SRTLatency, 200*time.Millisecond), Queue: queueMessages(doc, plan, stagger),
-	}
-	u, err := config.ParseURL(p.URL)
+	}}
+	u, err := config.ParseURL(d.URL)
 	if err != nil {
-		return pc, fmt.Errorf("url: %q %w", p.URL, err)
+		return p, wrong(at+".url", err)
 	}
-	switch p.Profile {
-	case config.ProfileRTPFEC, config.ProfileTS:
-		pc.Profile = uplink.ProfileRTPFEC
-		latency := plan.SRTLatency
-		o := srtOptions(p.SRT)
-		if p.Profile == config.ProfileTS {
-			pc.Profile = uplink.ProfileTS
-			o.PayloadSize = srt.TSPayload
-			// No parity and no merge behind it: all of the latency is SRT's.
-			latency = doc.Output.LatencyMS.Duration()
-		}
-		o.Latency = latency
-		if p.LatencyMS > 0 {
-			o.Latency = p.LatencyMS.Duration()
-		}
-		pc.SRTLatency = o.Latency
-		o.Passphrase, o.KeyLength, o.StreamID = p.Passphrase.Reveal(), p.KeyLength, p.StreamID
-		if o.Passphrase == "" {
-			o.KeyLength = 0
-		}
-		o.Interface, o.LocalAddr = p.Interface, p.Source
-		if capped := p.MaxBitrateKbps; capped > 0 {
-			limitTo(&o, p, plan)
-		}
-		o = o.Sized(plan.WireBPS, doc.Output.RTTMS.Duration())
-		if err := o.Check(plan.WireBPS, doc.Output.RTTMS.Duration()); err != nil {
-			return pc, fmt.Errorf("srt: %w", err)
-		}
-		if p.Mode == config.ModeListener {
-			pc.Dialer, err = uplink.NewSRTListener(u.Address(), o)
-		} else {
-			pc.Dialer = uplink.NewSRTCaller(u.Address(), o)
-		}
+	p.addr = u.Address()
+	switch d.Profile {
+	case config.ProfileRTPFEC:
+		p.Profile = uplink.ProfileRTPFEC
+	case config.ProfileTS:
+		p.Profile = uplink.ProfileTS
 	case config.ProfileRTP:
-		pc.Profile = uplink.ProfileRTP
-		uc := uplink.UDPConfig{Addr: u.Address(), Interface: p.Interface, LocalAddr: p.Source, TTL: p.TTL, TOS: p.SRT.IPTOS}
-		if f := p.ST20221; f != nil {
-			pc.Columns, pc.Rows, pc.RowFEC, uc.FEC = f.Columns, f.Rows, f.RowFEC, true
+		p.Profile, p.kind = uplink.ProfileRTP, sends
+		p.udp = uplink.UDPConfig{Addr: p.addr, Interface: d.Interface, LocalAddr: d.Source, TTL: d.TTL, TOS: d.SRT.IPTOS}
+		if f := d.ST20221; f != nil {
+			p.Columns, p.Rows, p.RowFEC, p.udp.FEC = f.Columns, f.Rows, f.RowFEC, true
 		}
-		pc.Dialer = uplink.NewUDPDialer(uc)
+		return p, nil
 	default:
-		return pc, fmt.Errorf("profile: %q is not built into this program", p.Profile)
+		return p, wrong(at+".profile", fmt.Errorf("%q is not built into this program", d.Profile))
 	}
-	return pc, err
-}
-
-// limitTo sets a path of limited capacity up: libsrt measures its input and
-// keeps retransmissions within what the path carries beyond it.
-func limitTo(o *srt.Options, p config.Path, plan uplink.Plan) {
-	if p.SRT.RetransmitAlgo == nil {
-		o.RetransmitAlgo = 1
+	if d.Mode == config.ModeListener {
+		p.kind = listens
 	}
-	if o.MaxBW == 0 && o.InputBW == 0 && o.MinInputBW == 0 {
-		o.MaxBW = p.MaxBitrateKbps.BytesPerSecond()
-	}
-	_ = plan
+	p.srt, err = boxplan.Socket(doc, i, plan)
+	p.SRTLatency = p.srt.Latency
+	return p, err
 }
 
 // queueMessages sizes a path's queue: what its stagger holds back and a quarter
@@ -185,33 +206,9 @@ func queueMessages(doc *config.Box, plan uplink.Plan, stagger time.Duration) int
 	return min(max(n, 256), 8192)
 }
 
-// srtOptions copies the knobs; zero means the socket's own default throughout.
-func srtOptions(c config.SRT) srt.Options {
-	o := srt.Options{
-		MaxBW: c.MaxBWKbps.BytesPerSecond(), InputBW: c.InputBWKbps.BytesPerSecond(), MinInputBW: c.MinInputBWKbps.BytesPerSecond(),
-		OverheadBW: c.OverheadBWPercent, FC: c.FC, SndBuf: c.SndBuf, RcvBuf: c.RcvBuf, UDPSndBuf: c.UDPSndBuf, UDPRcvBuf: c.UDPRcvBuf,
-		LossMaxTTL: orMinus(c.LossMaxTTL), SndDropDelay: int(c.SndDropDelayMS),
-		ConnectTimeout: c.ConnectTimeoutMS.Duration(), PeerIdleTimeout: c.PeerIdleTimeoutMS.Duration(),
-		IPTOS: orMinus(c.IPTOS), IPTTL: c.IPTTL, MSS: c.MSS, PacketFilter: c.PacketFilter,
-	}
-	if c.RetransmitAlgo != nil {
-		o.RetransmitAlgo = *c.RetransmitAlgo
-	}
-	return o
-}
-
-// orMinus turns the configuration's 0, which is a value, into what the socket's
-// options take for it.
-func orMinus(n int) int {
-	if n == 0 {
-		return -1
-	}
-	return n
-}
-
-// keysOf derives the tag keys: the one to send with, and those accepted in
+// buildKeys derives the tag keys: the one to send with, and those accepted in
 // reports during a change.
-func keysOf(out config.Output) (key rtp.TagKey, accept []rtp.TagKey, err error) {
+func buildKeys(out *config.Output) (key rtp.TagKey, accept []rtp.TagKey, err error) {
 	for _, f := range []struct {
 		name string
 		key  config.Secret
@@ -221,11 +218,11 @@ func keysOf(out config.Output) (key rtp.TagKey, accept []rtp.TagKey, err error) 
 		}
 		raw, err := hex.DecodeString(f.key.Reveal())
 		if err != nil {
-			return key, nil, fmt.Errorf("output.%s: not hexadecimal", f.name)
+			return key, nil, wrong("output."+f.name, fmt.Errorf("not hexadecimal"))
 		}
 		k, err := rtp.DeriveTagKey(raw)
 		if err != nil {
-			return key, nil, fmt.Errorf("output.%s: %w", f.name, err)
+			return key, nil, wrong("output."+f.name, err)
 		}
 		if f.name == "key" {
 			key = k
@@ -236,16 +233,90 @@ func keysOf(out config.Output) (key rtp.TagKey, accept []rtp.TagKey, err error) 
 	return key, accept, nil
 }
 
-// guardConfig is what watches the input.
-func guardConfig(in config.Input) capture.GuardConfig {
-	return capture.GuardConfig{LostAfter: in.LossAfterMS.Duration(), OnLoss: capture.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration()}
+// open makes the source.
+func (s sourceParts) open(now func() time.Duration, log *slog.Logger) (capture.Source, error) {
+	switch {
+	case s.udp != nil:
+		c := *s.udp
+		c.Now, c.Log = now, log
+		return udp.New(c)
+	case s.srt != nil:
+		return capsrt.New(capsrt.Config{URL: *s.srt, Now: now, Log: log})
+	default:
+		c := *s.file
+		c.Now = now
+		return tsfile.New(c)
+	}
 }
 
-// pacerConfig is what smooths the input.
-func pacerConfig(in config.Input, out config.Output) *mpegts.PacerConfig {
-	hold := in.JitterMS.Duration()
-	return &mpegts.PacerConfig{
-		Latency: hold, MaxLatency: max(4*hold, 200*time.Millisecond), PCRPID: mpegts.PID(in.PCRPID),
-		MaxRateBPS: 2 * float64(out.MaxBitrateKbps.BitsPerSecond()),
+// dialer makes what opens the path's connections. That of a listening path
+// takes its port at once.
+func (p *pathParts) dialer() (uplink.Dialer, error) {
+	switch p.kind {
+	case calls:
+		return uplink.NewSRTCaller(p.addr, p.srt), nil
+	case listens:
+		d, err := uplink.NewSRTListener(p.addr, p.srt)
+		if err != nil {
+			return nil, fmt.Errorf("path %s: %w", p.Name, err)
+		}
+		return d, nil
+	default:
+		return uplink.NewUDPDialer(p.udp), nil
+	}
+}
+
+// connects tells whether two settings of a path make the same connection, but
+// for buffers that are larger than they need be: those of p may stay as they
+// are when q is asked for.
+func (p *pathParts) connects(q *pathParts, asked config.SRT) bool {
+	o := q.srt
+	for _, b := range []struct{ have, want, asked int }{{p.srt.FC, o.FC, asked.FC}, {p.srt.SndBuf, o.SndBuf, asked.SndBuf},
+		{p.srt.RcvBuf, o.RcvBuf, asked.RcvBuf}, {p.srt.UDPSndBuf, o.UDPSndBuf, asked.UDPSndBuf}, {p.srt.UDPRcvBuf, o.UDPRcvBuf, asked.UDPRcvBuf}} {
+		if b.asked > 0 && b.have != b.want || b.have < b.want {
+			return false
+		}
+	}
+	o.FC, o.SndBuf, o.RcvBuf, o.UDPSndBuf, o.UDPRcvBuf = p.srt.FC, p.srt.SndBuf, p.srt.RcvBuf, p.srt.UDPSndBuf, p.srt.UDPRcvBuf
+	return p.kind == q.kind && p.addr == q.addr && reflect.DeepEqual(p.srt, o) && p.udp == q.udp
+}
+
+// newChain opens the parts and puts them together; nothing runs yet. What was
+// opened is closed again if it fails.
+func newChain(p parts, now func() time.Duration, log *slog.Logger, events func(capture.Event)) (c chain, err error) {
+	if c.source, err = p.source.open(now, log); err != nil {
+		return c, fmt.Errorf("input: %w", err)
+	}
+	guard := p.guard
+	guard.OnEvent = events
+	if c.input, err = capture.NewInput(capture.InputConfig{Source: c.source, Guard: guard, Now: now}); err != nil {
+		return c, fmt.Errorf("input: %w", err)
+	}
+	sc := uplink.SenderConfig{
+		Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept,
+	}
+	defer func() {
+		if err != nil {
+			closeDialers(sc.Paths)
+		}
+	}()
+	for i := range p.paths {
+		pc := p.paths[i].PathConfig
+		if pc.Dialer, err = p.paths[i].dialer(); err != nil {
+			return c, err
+		}
+		sc.Paths = append(sc.Paths, pc)
+	}
+	if c.sender, err = uplink.NewSender(sc); err != nil {
+		return c, err
+	}
+	c.monitor = &monitor{next: c.sender}
+	c.dialers = sc.Paths
+	return c, nil
+}
+
+func closeDialers(paths []uplink.PathConfig) {
+	for _, p := range paths {
+		p.Dialer.Close()
 	}
 }

@@ -2,8 +2,9 @@
 // redundant streams, as its configuration says.
 //
 // Reading order: main.go (flags, log, signals), build.go (the chain, from the
-// configuration's words to the parts), box.go (running and reloading it),
-// watch.go (conditions), status.go (what the control socket shows).
+// configuration's words to the parts), box.go (running it), reload.go (changing
+// it), monitor.go (what is wrong with the feed), watch.go (conditions),
+// status.go (what the control socket shows).
 package main
 
 import (
@@ -17,10 +18,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
-	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/uplink/srt"
 )
@@ -47,6 +48,10 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
+
+// stopWithin is when a process that was told to stop ends even if a part of it
+// does not.
+const stopWithin = 2900 * time.Millisecond
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -88,48 +93,63 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "quartetd run: --data is missing: give a folder for the box's state (quartetd --help)")
 		return exitUsage
 	}
-	doc, err := load(*file, stderr)
+	next, warnings, err := load(*file)
+	for _, w := range warnings {
+		fmt.Fprintf(stderr, "%s: warning: %v\n", *file, w)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "quartetd:", err)
 		return exitUsage
 	}
 	if args[0] == "check" {
-		plan, err := boxplan.Of(doc)
-		if err != nil {
-			fmt.Fprintln(stderr, "quartetd:", err)
-			return exitUsage
-		}
-		fmt.Fprintln(stdout, "ok:", plan)
-		for _, n := range plan.Notes {
+		fmt.Fprintln(stdout, "ok:", next.set.plan)
+		for _, n := range next.set.plan.Notes {
 			fmt.Fprintln(stdout, "note:", n)
 		}
 		return 0
 	}
-	return run(doc, *file, *data, stderr)
+	return run(next, *file, *data, stderr)
 }
 
-// load reads and checks a configuration; warnings go to w.
-func load(file string, w io.Writer) (*config.Box, error) {
+// loaded is a configuration that has been read, and the settings it makes.
+type loaded struct {
+	doc *config.Box
+	set parts
+}
+
+// load reads and checks a configuration. Its error has one line for each thing
+// that is wrong.
+func load(file string) (l loaded, warnings config.Issues, err error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return l, nil, fmt.Errorf("configuration: %w", err)
 	}
-	doc, warnings, err := config.ParseBox(b)
-	for _, i := range warnings {
-		fmt.Fprintf(w, "%s: warning: %v\n", file, i)
+	if l.doc, warnings, err = config.ParseBox(b); err == nil {
+		var more config.Issues
+		l.set, more, err = build(l.doc)
+		more.Locate(b)
+		warnings = append(warnings, more...)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+	var issues config.Issues
+	if errors.As(err, &issues) {
+		issues.Locate(b)
+		lines := make([]string, len(issues))
+		for i := range issues {
+			lines[i] = file + ": " + issues[i].String()
+		}
+		err = errors.New(strings.Join(lines, "\n"))
 	}
-	return doc, nil
+	return l, warnings, err
 }
 
-func run(doc *config.Box, file, data string, stderr io.Writer) int {
-	log := newLogger(doc.Log, stderr)
-	if err := os.MkdirAll(data, 0o750); err != nil {
-		log.Error("data folder", "err", err)
+func run(l loaded, file, data string, stderr io.Writer) int {
+	log := newLogger(l.doc.Log, stderr)
+	if err := writable(data); err != nil {
+		log.Error("data folder: give a folder that can be written with --data", "err", err)
 		return exitFailed
 	}
+	// libsrt writes from its own threads.
+	srt.SetLogger(log)
 	// The packet path allocates nothing; what is left is control traffic. A
 	// small, rare collection keeps the heap flat without touching the packets.
 	debug.SetGCPercent(200)
@@ -138,15 +158,12 @@ func run(doc *config.Box, file, data string, stderr io.Writer) int {
 
 	// The origin of "now": every instant in the media plane counts from here.
 	start := time.Now()
-	now := func() time.Duration { return time.Since(start) }
-
-	b, err := newBox(doc, boxOptions{
-		file: file, data: data, now: now, start: start, log: log,
-		socket: socketPath(doc, data),
+	b, err := newBox(l.doc, l.set, boxOptions{
+		file: file, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data),
 	})
 	if err != nil {
-		log.Error("start", "err", err)
-		return exitUsage
+		log.Error("quartetd cannot start", "err", err)
+		return exitFailed
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -154,28 +171,55 @@ func run(doc *config.Box, file, data string, stderr io.Writer) int {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	log.Info("quartetd runs", "version", version, "box", doc.Name, "plan", b.plan().String(), "control", b.opts.socket)
-	if err := b.run(ctx, hup); err != nil {
-		log.Error("quartetd ends", "err", err)
+	server, err := b.listenControl()
+	if err != nil {
+		b.close()
+		log.Error("quartetd cannot start", "err", err)
 		return exitFailed
 	}
-	log.Info("quartetd ends", "uptime", time.Since(start).Round(time.Second).String())
-	return 0
+	log.Info("quartetd runs", "version", version, "box", l.doc.Name, "plan", l.set.plan.String(), "control", b.opts.socket)
+	ended := make(chan error, 1)
+	go func() { ended <- b.serve(ctx, server, hup) }()
+	var late <-chan time.Time
+	asked := ctx.Done()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				log.Error("quartetd ends", "err", err)
+				return exitFailed
+			}
+			log.Info("quartetd ends", "uptime", time.Since(start).Round(time.Second).String())
+			return 0
+		case <-asked:
+			asked, late = nil, time.After(stopWithin)
+			stop() // a second signal ends the process at once
+		case <-late:
+			log.Error("quartetd did not stop in time: ending without the rest")
+			os.Exit(exitFailed)
+		}
+	}
+}
+
+// writable makes sure that dir is a folder that takes files.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
 }
 
 // socketPath is where the control socket goes: where the configuration says, or
 // in the data folder if that is left at its default and cannot be written.
 func socketPath(doc *config.Box, data string) string {
 	p := doc.Control.Socket
-	if p != config.Default[config.Box]().Control.Socket {
+	if p != config.Default[config.Box]().Control.Socket || writable(filepath.Dir(p)) == nil {
 		return p
-	}
-	if err := os.MkdirAll(filepath.Dir(p), 0o750); err == nil {
-		if f, err := os.CreateTemp(filepath.Dir(p), ".probe-*"); err == nil {
-			f.Close()
-			os.Remove(f.Name())
-			return p
-		}
 	}
 	return filepath.Join(data, "control.sock")
 }

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"crypto/rand"
-	"fmt"
 	"time"
 
-	"quartet/cmd/internal/boxplan"
+	"quartet/capture"
+	capsrt "quartet/capture/srt"
+	"quartet/capture/udp"
 	"quartet/device/config"
 	"quartet/device/control"
-	"quartet/device/health"
 	"quartet/uplink"
 )
 
@@ -23,25 +23,27 @@ func (b *box) listenControl() (*control.Server, error) {
 
 // Status implements control.Media.
 func (b *box) Status() control.Status {
-	doc, plan, now := b.document(), b.plan(), b.opts.now()
+	doc, set := b.current()
+	now := b.opts.now()
 	s := control.Status{
 		Name: doc.Name, Version: version, Time: time.Now(), UptimeS: now.Seconds(),
-		Input: b.inputStatus(doc), Plan: planStatus(plan),
+		Input: b.inputStatus(doc), Plan: planStatus(set.plan),
 	}
-	for i, p := range b.sender.Paths() {
-		s.Paths = append(s.Paths, b.pathStatus(now, doc.Paths[i], plan, p))
+	for i, p := range b.chain.sender.Paths() {
+		s.Paths = append(s.Paths, pathStatus(now, doc, i, &set.paths[i], p.Stats(), b.watch.rates(set.paths[i].Name)))
 	}
 	return s
 }
 
 func (b *box) inputStatus(doc *config.Box) control.Input {
-	st := b.input.Stats()
+	st := b.chain.input.Stats()
 	in := control.Input{
 		Type: doc.Input.Type, URL: config.RedactURL(doc.Input.URL), State: control.InputOK, Reason: st.SourceFailure,
 		OnLoss: doc.Input.OnInputLoss, Filling: !st.Present && st.NullPackets > 0 && !st.Silenced,
 		BitrateBPS: st.RateBPS, Packets: st.TSPackets, Losses: st.Losses,
+		ContinuityErrors: b.chain.monitor.errors.Load(), TransportErrors: b.chain.monitor.transport.Load(),
 	}
-	if p := b.sender.Stats().Pacer; p != nil {
+	if p := b.chain.sender.Stats().Pacer; p != nil {
 		in.JitterMS = p.JitterMS
 	}
 	switch {
@@ -51,7 +53,46 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 	default:
 		in.State = control.InputLost
 	}
+	sourceStatus(&in, b.chain.source, &doc.Input)
+	if in.State == control.InputOK {
+		in.Reason = ""
+	}
 	return in
+}
+
+// sourceStatus adds what only the kind of source knows.
+func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
+	switch s := source.(type) {
+	case *capsrt.Source:
+		st := s.Stats()
+		in.SyncLosses = st.Framer.SyncLosses
+		in.Reason = cmp.Or(in.Reason, st.Error)
+	case *udp.Source:
+		st := s.Stats()
+		in.SyncLosses = st.Framer.SyncLosses
+		urls := []string{doc.URL}
+		if doc.Second != nil {
+			urls = append(urls, doc.Second.URL)
+		}
+		for i := range min(len(st.Legs), len(urls)) {
+			l := &st.Legs[i]
+			in.Reason = cmp.Or(in.Reason, l.Error)
+			if doc.Second == nil {
+				continue
+			}
+			leg := control.InputLeg{URL: config.RedactURL(urls[i]), State: control.InputOK}
+			switch {
+			case l.LastMS < 0:
+				leg.State = control.InputWaiting
+			case l.LastMS > float64(doc.LossAfterMS):
+				leg.State = control.InputLost
+			}
+			if st.RTP != nil && i < len(st.RTP.Legs) {
+				leg.Received, leg.Missing = st.RTP.Legs[i].Received, st.RTP.Legs[i].LostHere
+			}
+			in.Legs = append(in.Legs, leg)
+		}
+	}
 }
 
 func planStatus(p uplink.Plan) control.Plan {
@@ -62,14 +103,17 @@ func planStatus(p uplink.Plan) control.Plan {
 	}
 }
 
-func (b *box) pathStatus(now time.Duration, doc config.Path, plan uplink.Plan, path *uplink.Path) control.Path {
-	st := path.Stats()
-	rate := b.watch.rates(doc.Name)
+// pathStatus is what is shown of path i.
+func pathStatus(now time.Duration, box *config.Box, i int, set *pathParts, st uplink.PathStats, rate pathRates) control.Path {
+	doc := &box.Paths[i]
 	p := control.Path{
-		Name: st.Name, Leg: st.Leg, Group: doc.MergeGroup, Profile: st.Profile, State: string(st.State), Reason: st.Reason,
+		Name: st.Name, Leg: st.Leg, Profile: st.Profile, State: string(st.State), Reason: st.Reason,
 		Interface: doc.Interface, Encrypted: doc.Passphrase != "" && doc.Profile != config.ProfileRTP,
-		LatencyMS: inMS(plan.SRTLatency), StaggerMS: st.Stagger, BitrateBPS: rate.bps, SendLossPercent: rate.sendLoss,
+		LatencyMS: inMS(set.SRTLatency), StaggerMS: st.Stagger, BitrateBPS: rate.bps, SendLossPercent: rate.sendLoss,
 		Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
+	}
+	if doc.Profile == config.ProfileRTPFEC {
+		p.Group = box.MergeGroupOf(i)
 	}
 	if st.State == uplink.StateUp {
 		p.UpS = now.Seconds() - st.UpSince
@@ -103,49 +147,6 @@ func (b *box) pathStatus(now time.Duration, doc config.Path, plan uplink.Plan, p
 		}
 	}
 	return p
-}
-
-// Reload implements control.Media.
-func (b *box) Reload(context.Context) (control.Reload, error) {
-	changed, warnings, err := b.reload()
-	b.watch.set(health.ConfigInvalid, health.ResourceBox, err != nil, errText(err))
-	return control.Reload{Changed: changed, Warnings: warnings}, err
-}
-
-// Preflight implements control.Media.
-func (b *box) Preflight(ctx context.Context, name string) (control.Preflight, error) {
-	doc, plan := b.document(), b.plan()
-	for i := range doc.Paths {
-		if doc.Paths[i].Name != name {
-			continue
-		}
-		if doc.Paths[i].Mode == config.ModeListener {
-			return control.Preflight{}, fmt.Errorf("path %s listens: a preflight can only call; start it at the far end", name)
-		}
-		pc, err := buildPath(doc, i, plan, boxplan.Staggers(doc)[i])
-		if err != nil {
-			return control.Preflight{}, err
-		}
-		key, accept, err := keysOf(doc.Output)
-		if err != nil {
-			return control.Preflight{}, err
-		}
-		defer pc.Dialer.Close()
-		r := b.sender.Preflight(ctx, i, pc, key, accept)
-		out := control.Preflight{Path: name, OK: r.OK, LargestBytes: r.Largest, TSPacketsPerMessage: r.PacketsPerMessage}
-		for _, s := range r.Steps {
-			out.Steps = append(out.Steps, control.Step{Name: s.Name, OK: s.OK, Text: s.Text, Remedy: s.Remedy})
-		}
-		return out, nil
-	}
-	return control.Preflight{}, control.ErrNoPath
-}
-
-func errText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }
 
 func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

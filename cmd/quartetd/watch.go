@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"quartet/capture"
 	"quartet/device/config"
+	"quartet/device/control"
 	"quartet/device/health"
 	"quartet/uplink"
 )
@@ -27,8 +31,27 @@ type watcher struct {
 
 	health *health.Monitor
 
-	mu    sync.Mutex // guards paths
-	paths map[string]*pathWatch
+	mu      sync.Mutex // guards all below
+	paths   map[string]*pathWatch
+	input   inputWatch
+	failure string // last one of the source that was logged
+}
+
+// sample is what the watcher looks at.
+type sample struct {
+	doc       *config.Box
+	plan      uplink.Plan
+	present   bool // the feed arrives
+	input     control.Input
+	clockless bool // the feed has no PCR that paces it
+	paths     []uplink.PathStats
+}
+
+// inputWatch is what the watcher remembers of the input.
+type inputWatch struct {
+	at     time.Duration
+	errors uint64
+	rate   float64 // errors/s
 }
 
 // pathWatch is what the watcher remembers of a path.
@@ -65,8 +88,15 @@ func (w *watcher) note(text string) {
 	w.health.Note(w.box.opts.now(), "", health.ResourceBox, text)
 }
 
-func (w *watcher) set(code health.Code, resource string, bad bool, detail string) {
-	w.health.Set(w.box.opts.now(), code, resource, bad, detail)
+// reloaded takes the outcome of a reload.
+func (w *watcher) reloaded(changed []string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	} else {
+		w.note("configuration reloaded: " + cmp.Or(strings.Join(changed, "; "), "nothing changed"))
+	}
+	w.health.Set(w.box.opts.now(), health.ConfigInvalid, health.ResourceBox, err != nil, text)
 }
 
 // rates gives what a path did of late.
@@ -90,42 +120,56 @@ type pathRates struct {
 // inputEvent takes events from the input's guard.
 func (w *watcher) inputEvent(e capture.Event) {
 	text := string(e.Kind)
+	level := slog.LevelWarn
 	switch e.Kind {
 	case capture.SourceFailed:
 		text = fmt.Sprintf("input failed: %v", e.Err)
+		// A source is tried again for ever; the same failure is said once.
+		w.mu.Lock()
+		again := w.failure == text
+		w.failure = text
+		w.mu.Unlock()
+		if again {
+			return
+		}
 	case capture.InputReturned:
-		text = fmt.Sprintf("input returned after %v", e.Outage.Round(time.Millisecond))
+		text, level = fmt.Sprintf("input returned after %v", e.Outage.Round(time.Millisecond)), slog.LevelInfo
+		w.mu.Lock()
+		w.failure = ""
+		w.mu.Unlock()
 	case capture.InputLost:
 		text = "input lost"
 	case capture.InputSilenced:
 		text = "input lost for long: silent now, as on_input_loss says"
 	}
-	w.box.opts.log.Info(text, "rate_bps", e.Rate)
+	w.box.opts.log.Log(context.Background(), level, text, "rate_bps", e.Rate)
 	w.health.Note(e.At, health.InputLost, health.ResourceInput, text)
 }
 
+// look takes a sample and judges it.
 func (w *watcher) look(now time.Duration) {
-	doc := w.box.document()
-	in := w.box.input.Stats()
-	paths := w.box.sender.Paths()
-	stats := make([]uplink.PathStats, len(paths))
-	for i, p := range paths {
-		stats[i] = p.Stats()
+	doc, set := w.box.current()
+	c := &w.box.chain
+	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc)}
+	s.present = s.input.State == control.InputOK
+	if p := c.sender.Stats().Pacer; p != nil {
+		s.clockless = p.PCRPID == 0
 	}
-	plan := w.box.plan()
+	for _, p := range c.sender.Paths() {
+		s.paths = append(s.paths, p.Stats())
+	}
+	w.observe(now, &s)
+}
 
+// observe sets all conditions by a sample taken at now.
+func (w *watcher) observe(now time.Duration, s *sample) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := w.health
-	h.Set(now, health.InputLost, health.ResourceInput, !in.Present, in.SourceFailure)
-	limit := doc.Output.MaxBitrateKbps.BitsPerSecond()
-	h.Set(now, health.InputOverrate, health.ResourceInput, in.RateBPS > limit*102/100,
-		fmt.Sprintf("%.1f Mbit/s, planned for %.1f", float64(in.RateBPS)/1e6, float64(limit)/1e6))
-	w.lookAtInterfaces(now, doc)
-
+	w.lookAtInput(now, s)
+	w.lookAtInterfaces(now, s.doc)
 	type leg struct{ paths, working int }
 	legs := map[int]*leg{}
-	for i, st := range stats {
+	for i, st := range s.paths {
 		p := w.paths[st.Name]
 		if p == nil {
 			p = &pathWatch{last: st, at: now}
@@ -134,7 +178,7 @@ func (w *watcher) look(now time.Duration) {
 		if now-p.at >= lossWindow {
 			p.measure(now, st)
 		}
-		working := w.lookAtPath(now, st, p, plan, doc.Paths[i], doc.Output.RTTMS)
+		working := w.lookAtPath(now, st, p, s.plan, s.doc.Paths[i], s.doc.Output.RTTMS)
 		l := legs[st.Leg]
 		if l == nil {
 			l = &leg{}
@@ -146,10 +190,35 @@ func (w *watcher) look(now time.Duration) {
 		}
 	}
 	for n, l := range legs {
-		h.Set(now, health.LegDown, health.Leg(n), l.working == 0, "")
-		h.Set(now, health.LegUnprotected, health.Leg(n), l.working == 1 && l.paths > 1, "")
+		w.health.Set(now, health.LegDown, health.Leg(n), l.working == 0, "")
+		w.health.Set(now, health.LegUnprotected, health.Leg(n), l.working == 1 && l.paths > 1, "")
 	}
-	h.Tick(now)
+	w.health.Tick(now)
+}
+
+// lookAtInput sets the feed's conditions.
+func (w *watcher) lookAtInput(now time.Duration, s *sample) {
+	h, in := w.health, &s.input
+	h.Set(now, health.InputLost, health.ResourceInput, !s.present, in.Reason)
+	limit := s.doc.Output.MaxBitrateKbps.BitsPerSecond()
+	h.Set(now, health.InputOverrate, health.ResourceInput, in.BitrateBPS > limit*102/100,
+		fmt.Sprintf("%.1f Mbit/s, planned for %.1f", float64(in.BitrateBPS)/1e6, float64(limit)/1e6))
+	h.Set(now, health.InputNoClock, health.ResourceInput, s.present && s.clockless, "")
+
+	if span := now - w.input.at; span >= lossWindow {
+		errors := in.ContinuityErrors + in.TransportErrors
+		w.input.rate = float64(errors-w.input.errors) / span.Seconds()
+		w.input.at, w.input.errors = now, errors
+	}
+	h.Measure(now, health.InputErrors, health.ResourceInput, w.input.rate, fmt.Sprintf("%.0f per second", w.input.rate))
+
+	missing := ""
+	for _, l := range in.Legs {
+		if l.State != control.InputOK {
+			missing = l.URL
+		}
+	}
+	h.Set(now, health.InputUnprotected, health.ResourceInput, s.present && missing != "", missing+" is missing")
 }
 
 // lookAtPath sets a path's conditions and tells whether it delivers.

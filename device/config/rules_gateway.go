@@ -41,7 +41,6 @@ func (g *Gateway) rules(r *report) {
 		path := fmt.Sprintf("listeners[%d].srt", i)
 		r.knobs(path, g.Listeners[i].SRT)
 		r.unused(path, g.Listeners[i].SRT, "on a listener", "connect_timeout_ms")
-		r.unused(path, g.Listeners[i].SRT, "on a listener, whose connections are sized for their contribution", "fc_packets", "sndbuf_bytes", "rcvbuf_bytes")
 	}
 	ports := map[int]int{}
 	for i := range g.Listeners {

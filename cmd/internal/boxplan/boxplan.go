@@ -1,5 +1,6 @@
-// Package boxplan puts a box document through the planner. It is what quartetd,
-// which runs by the plan, and quartetctl, which only shows it, have in common.
+// Package boxplan puts a box document through the planner and sizes the sockets
+// of its paths. It is what quartetd, which runs by the plan, and quartetctl,
+// which only shows and checks it, have in common.
 package boxplan
 
 import (

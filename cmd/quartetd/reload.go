@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"quartet/cmd/internal/boxplan"
+	"quartet/device/config"
+	"quartet/uplink"
+)
+
+// apply puts a loaded configuration into force and changes only what it
+// changes: FEC, keys and message size at the next packet or block, a path's far
+// end or socket by a second connection beside the first. changed says what, in
+// words.
+func (b *box) apply(next loaded) (changed []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was, set, doc := &b.set, next.set, next.doc
+	if fixed := fixedChanges(b.doc, doc); len(fixed) > 0 {
+		return nil, fmt.Errorf("%s cannot change while running: restart quartetd", strings.Join(fixed, ", "))
+	}
+	// All that can fail comes before all that takes effect.
+	redial := map[int]uplink.Dialer{}
+	defer func() {
+		if err != nil {
+			for _, d := range redial {
+				d.Close()
+			}
+		}
+	}()
+	for i := range set.paths {
+		p, q := &was.paths[i], &set.paths[i]
+		if p.connects(q, doc.Paths[i].SRT) {
+			q.srt = p.srt // its buffers may be larger, and stay so
+			continue
+		}
+		if q.kind == listens && p.addr == q.addr {
+			return nil, fmt.Errorf("paths[%d] (%s): what listens on a port cannot change while running: restart quartetd, or choose another port", i, q.Name)
+		}
+		d, err := q.dialer()
+		if err != nil {
+			return nil, fmt.Errorf("paths[%d]: %w", i, err)
+		}
+		redial[i] = d
+	}
+	s := b.chain.sender
+	if !reflect.DeepEqual(was.plan, set.plan) {
+		if err := s.SetPlan(set.plan); err != nil {
+			return nil, err
+		}
+		changed = append(changed, "plan: "+set.plan.String())
+	}
+	if set.perMessage != was.perMessage {
+		if err := s.SetPacketsPerMessage(set.perMessage); err != nil {
+			return nil, err // unreachable: a document's 1 to 7 are the packetizer's
+		}
+		changed = append(changed, fmt.Sprintf("%d TS packets per message", set.perMessage))
+	}
+	if set.key != was.key || !slices.Equal(set.accept, was.accept) {
+		s.SetKey(set.key, set.accept)
+		if set.key != was.key {
+			changed = append(changed, "contribution key")
+		} else {
+			changed = append(changed, "accepted contribution keys")
+		}
+	}
+	for i := range set.paths {
+		if d := redial[i]; d != nil {
+			s.Paths()[i].Replace(d)
+			changed = append(changed, "path "+set.paths[i].Name+": a new connection takes the place of the old one")
+		}
+	}
+	b.doc, b.set = doc, set
+	return changed, nil
+}
+
+// fixedChanges names the fields that differ and need a restart.
+func fixedChanges(old, doc *config.Box) (fields []string) {
+	differ := func(name string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			fields = append(fields, name)
+		}
+	}
+	differ("name", old.Name, doc.Name)
+	differ("input", old.Input, doc.Input)
+	differ("control", old.Control, doc.Control)
+	differ("log", old.Log, doc.Log)
+	if len(old.Paths) != len(doc.Paths) {
+		return append(fields, "the number of paths")
+	}
+	staggersBefore, staggers := boxplan.Staggers(old), boxplan.Staggers(doc)
+	for i := range doc.Paths {
+		a, b := old.Paths[i], doc.Paths[i]
+		at := fmt.Sprintf("paths[%d].", i)
+		differ(at+"name", a.Name, b.Name)
+		differ(at+"leg", a.Leg, b.Leg)
+		differ(at+"profile", a.Profile, b.Profile)
+		differ(at+"mode", a.Mode, b.Mode)
+		differ(at+"stagger_ms", staggersBefore[i], staggers[i])
+		differ(at+"st2022_1", a.ST20221, b.ST20221)
+		differ(at+"ts_packets_per_message", a.TSPacketsPerMessage, b.TSPacketsPerMessage)
+	}
+	return fields
+}
