@@ -51,6 +51,9 @@ const (
 	// downwards by up to half, so that paths never retry in step.
 	firstBackoff = 200 * time.Millisecond
 	lastBackoff  = time.Second
+	// A link that breaks sooner than this counts as a failed dial: far ends that
+	// take a call only to hang up are not called five times a second.
+	steady = 2 * time.Second
 	// An rtp-fec link whose far end reports nothing for so long gets a second
 	// connection beside it.
 	unreported = time.Second
@@ -97,6 +100,7 @@ type Path struct {
 	dialer  Dialer
 	link    Link
 	since   time.Duration // link is up since
+	voided  bool          // link is of an earlier dialer (Replace)
 	pending *pendingDial
 	reports reporter
 	ending  context.Context // Run's
@@ -169,18 +173,24 @@ func (p *Path) notify() {
 }
 
 // Replace gives the path another dialer (new address, passphrase or settings).
-// The present link goes on until the new one is up, so nothing is lost.
+// The present link goes on until the new one is up, so nothing is lost; the new
+// one is tried for until it is. The path closes d.
 func (p *Path) Replace(d Dialer) {
 	for {
 		select {
 		case p.redo <- d:
 			return
 		default:
-			select { // an older request that Run has not seen yet is void
-			case <-p.redo:
-			default:
-			}
+			p.dropRedo() // an older request that Run has not seen yet is void
 		}
+	}
+}
+
+func (p *Path) dropRedo() {
+	select {
+	case d := <-p.redo:
+		d.Close()
+	default:
 	}
 }
 
@@ -191,11 +201,13 @@ func (p *Path) Run(ctx context.Context) error {
 		p.dropPending()
 		p.closeLink()
 		p.dialer.Close()
+		p.dropRedo()
 		p.closing.Wait()
 		p.note(StateStopped, "")
 	}()
 	p.ending = ctx
 	backoff := firstBackoff
+	hasty := firstBackoff // the same for links that break at once
 	tick := time.NewTicker(housekeeping)
 	defer tick.Stop()
 	var retry <-chan time.Time
@@ -214,7 +226,7 @@ func (p *Path) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-retry:
 			retry = nil
-			if p.link == nil || p.dialer.Listening() || p.silent(p.now()) {
+			if p.link == nil || p.voided || p.dialer.Listening() || p.silent(p.now()) {
 				p.dialNow(ctx)
 			}
 		case d := <-p.redo:
@@ -224,7 +236,8 @@ func (p *Path) Run(ctx context.Context) error {
 			if old.Listening() {
 				old.Close() // the port may be the same
 			}
-			retry = nil
+			p.voided = p.link != nil
+			retry, backoff, hasty = nil, firstBackoff, firstBackoff
 			p.dialNow(ctx)
 		case r := <-dialled:
 			p.endPending()
@@ -260,9 +273,13 @@ func (p *Path) Run(ctx context.Context) error {
 			err = p.report(now)
 		}
 		if err != nil {
+			if now-p.since >= steady {
+				hasty = firstBackoff
+			}
 			p.broken(err)
 			if p.pending == nil && retry == nil {
-				retry = time.After(jittered(firstBackoff))
+				retry = time.After(jittered(hasty))
+				hasty = min(2*hasty, lastBackoff)
 			}
 			continue
 		}
@@ -350,7 +367,7 @@ func (p *Path) dropPending() {
 // taken is delivered or too late: libsrt drops its buffer at close.
 func (p *Path) adopt(l Link) {
 	old := p.link
-	p.link, p.since = l, p.now()
+	p.link, p.since, p.voided = l, p.now(), false
 	p.reports.connected(p.since, old != nil)
 	p.mu.Lock()
 	p.stats.State, p.stats.Reason = StateUp, ""
@@ -360,18 +377,27 @@ func (p *Path) adopt(l Link) {
 	if old != nil {
 		p.retire(old, p.cfg.MaxAge)
 	} else {
-		p.batch.sent(len(p.batch.msgs))
-		p.queue.clear()
+		p.discard()
 	}
 	p.up.Store(true)
+}
+
+// discard drops what is queued and what was taken from the queue, counted.
+func (p *Path) discard() {
+	n := len(p.batch.msgs)
+	p.batch.sent(n)
+	p.queue.clear(n)
 }
 
 func (p *Path) closeLink() {
 	p.up.Store(false)
 	if p.link != nil {
 		p.retire(p.link, 0)
-		p.link = nil
+		p.link, p.voided = nil, false
 	}
+	p.mu.Lock()
+	p.stats.Link = nil
+	p.mu.Unlock()
 }
 
 // retire closes a link after a while, beside Run: a close may take as long as
@@ -393,8 +419,7 @@ func (p *Path) retire(l Link, after time.Duration) {
 func (p *Path) broken(err error) {
 	p.closeLink()
 	p.reports.disconnected()
-	p.batch.sent(len(p.batch.msgs))
-	p.queue.clear()
+	p.discard()
 	p.mu.Lock()
 	p.stats.Disconnects++
 	p.mu.Unlock()
@@ -408,8 +433,11 @@ func (p *Path) broken(err error) {
 func (p *Path) failed(err error) {
 	p.mu.Lock()
 	p.stats.FailedDials++
-	if p.link == nil {
+	switch {
+	case p.link == nil:
 		p.stats.Reason = err.Error()
+	case p.voided:
+		p.stats.Reason = "goes on as before, for its new settings do not connect: " + err.Error()
 	}
 	p.mu.Unlock()
 }

@@ -2,12 +2,14 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"quartet/capture/mpegts"
 	"quartet/uplink/rtp"
+	"quartet/uplink/srt"
 )
 
 // PreflightResult is the outcome of trying out a path.
@@ -34,11 +36,12 @@ const (
 	probeTries = 4
 )
 
-// probeSizes are the messages of 1 to 7 TS packets: source packet and tag,
-// rounded up to the multiple of 4 that a probe has.
+// probeSizes are the longest messages with 1 to 7 TS packets in a source packet:
+// repair packet and tag, rounded up to the multiple of 4 that a probe has. What
+// carries the source packets alone would lose all parity.
 func probeSizes() (sizes []int) {
 	for n := 1; n <= rtp.MaxTSPackets; n++ {
-		sizes = append(sizes, (rtp.HeaderSize+n*mpegts.PacketSize+rtp.TagSize+3)&^3)
+		sizes = append(sizes, (repairMore+rtp.HeaderSize+n*mpegts.PacketSize+rtp.TagSize+3)&^3)
 	}
 	return sizes
 }
@@ -47,7 +50,8 @@ func probeSizes() (sizes []int) {
 // may be in use: does it connect, is it the right far end, and how large a
 // message arrives. index is the path's place in the configuration.
 func (s *Sender) Preflight(ctx context.Context, index int, cfg PathConfig, key rtp.TagKey, accept []rtp.TagKey) (r PreflightResult) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// A probe and its answer each wait for SRT's latency.
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+2*cfg.SRTLatency)
 	defer cancel()
 	link, err := cfg.Dialer.Dial(ctx)
 	if err != nil {
@@ -91,11 +95,17 @@ func (s *Sender) preflightFEC(ctx context.Context, link Link, index int, cfg Pat
 	for largest < want && s.now()-began < end {
 		if at := s.now() - began; at >= next && at < probeTries*probeRound {
 			next += probeRound
-			for _, size := range sizes {
-				m, err := rep.message(s.now(), &rtp.Probe{ID: id, Size: size})
+			for i, size := range sizes {
+				m, err := rep.message(s.now(), LinkStats{}, &rtp.Probe{ID: id, Size: size})
 				if err == nil {
 					rep.msg[0] = m
 					_, err = link.Send(rep.msg[:], rep.port[:], nil)
+				}
+				var long *srt.SizeError
+				if errors.As(err, &long) && i > 0 {
+					// The socket's own MSS is in the way, and known to be.
+					sizes, want = sizes[:i], sizes[i-1]
+					break
 				}
 				if err != nil {
 					r.step(false, "probe", fmt.Sprintf("cannot send a message of %d bytes: %v", size, err), "see the path's state")

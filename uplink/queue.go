@@ -51,8 +51,12 @@ type batch struct {
 	mem   []byte
 }
 
-// newQueue makes room for messages, at most 65536.
+// maxQueue is the longest queue: slots are numbered by uint16.
+const maxQueue = 1 << 16
+
+// newQueue makes room for messages, at most maxQueue.
 func newQueue(messages int) *queue {
+	messages = min(messages, maxQueue)
 	q := &queue{slots: make([]slot, messages), order: make([]uint16, messages), free: make([]uint16, messages)}
 	q.refill()
 	return q
@@ -129,10 +133,11 @@ func (q *queue) pop(now, maxAge time.Duration, b *batch) {
 	q.mu.Unlock()
 }
 
-// clear drops everything, counted as stale.
-func (q *queue) clear() {
+// clear drops everything, counted as stale together with popped messages that
+// were not sent.
+func (q *queue) clear(popped int) {
 	q.mu.Lock()
-	q.stale += uint64(q.n)
+	q.stale += uint64(q.n + popped)
 	q.head, q.n = 0, 0
 	q.refill()
 	q.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 // stream merged there.
 type Arrival struct {
 	Age         float64 `json:"age_ms"` // of the last report
+	heardAt     time.Duration
 	Received    uint64  `json:"received"`
 	LostHere    uint64  `json:"lost_here"` // did not arrive on this path in time
 	ByOther     uint64  `json:"by_other"`  // of these, delivered by another path
@@ -58,6 +59,7 @@ type reporter struct {
 	again    bool // the present link took the place of one that was silent
 	last     *rtp.Report
 	compared rtp.Comparison
+	refused  uint64 // messages with a wrong tag
 }
 
 func newReporter(s *Sender, index, stream int, cfg PathConfig, key rtp.TagKey, accept []rtp.TagKey) reporter {
@@ -88,10 +90,14 @@ func (r *reporter) disconnected() { r.heard, r.again = false, false }
 func (r *reporter) lastReport() time.Duration { return r.heardAt }
 
 // receive takes one message from the far end. What is not a tagged report of
-// ours is ignored: the verifier counts it.
+// ours is ignored, and a wrong tag counted.
 func (r *reporter) receive(msg []byte) {
 	pkt, ok := r.verifier.Check(msg)
-	if !ok || !rtp.IsRTCP(pkt) {
+	if !ok {
+		r.refused++
+		return
+	}
+	if !rtp.IsRTCP(pkt) {
 		return
 	}
 	rep, err := rtp.ParseReport(pkt)
@@ -105,13 +111,13 @@ func (r *reporter) receive(msg []byte) {
 }
 
 // arrival sums up the last report.
-func (r *reporter) arrival(now time.Duration) *Arrival {
+func (r *reporter) arrival() *Arrival {
 	if r.last == nil || r.last.Path == nil {
 		return nil
 	}
 	p := r.last.Path
 	a := &Arrival{
-		Age: durationMS(now - r.heardAt), Received: p.Received, LostHere: p.LostHere, ByOther: p.ByOther, ByParity: p.ByParity,
+		heardAt: r.heardAt, Received: p.Received, LostHere: p.LostHere, ByOther: p.ByOther, ByParity: p.ByParity,
 		Unrecovered: p.Unrecovered, Late: p.Late, BadTag: p.BadTag, Skew: durationMS(p.Skew), Jitter: durationMS(p.Jitter),
 		Digest: r.compared,
 	}
@@ -124,8 +130,9 @@ func (r *reporter) arrival(now time.Duration) *Arrival {
 	return a
 }
 
-// message makes the sender report with our settings, tagged.
-func (r *reporter) message(now time.Duration, probe *rtp.Probe) ([]byte, error) {
+// message makes the sender report with our settings, tagged. link is what is
+// known of the socket.
+func (r *reporter) message(now time.Duration, link LinkStats, probe *rtp.Probe) ([]byte, error) {
 	src, plan, perMessage, rate := r.s.reportable()
 	rep := rtp.Report{
 		SSRC: r.s.ssrc,
@@ -136,7 +143,7 @@ func (r *reporter) message(now time.Duration, probe *rtp.Probe) ([]byte, error) 
 		},
 		Settings: &rtp.Settings{
 			SSRC: r.s.ssrc, Path: uint8(r.index), Leg: uint8(r.cfg.Leg), Stream: uint8(r.stream),
-			TotalLatency: plan.Latency, SRTLatency: plan.SRTLatency, Stagger: r.cfg.Stagger, MaxBlock: plan.MaxBlock,
+			TotalLatency: plan.Latency, SRTLatency: r.latency(link, plan), Stagger: r.cfg.Stagger, MaxBlock: plan.MaxBlock,
 			K: uint8(plan.K), R: uint8(plan.Rows), Streams: uint8(plan.Streams), RepairPT: fec.RepairPT,
 			PacketsPerMessage: uint8(perMessage), BitRate: rate,
 		},
@@ -149,6 +156,19 @@ func (r *reporter) message(now time.Duration, probe *rtp.Probe) ([]byte, error) 
 	return r.tagger.AppendTag(pkt, pkt), nil
 }
 
+// latency is SRT's on a link: what was negotiated, else what was asked for. A
+// gateway behind a peer reckons its release by it, and one told too long would
+// release too early.
+func (r *reporter) latency(link LinkStats, plan Plan) time.Duration {
+	switch {
+	case link.SRT != nil && link.SRT.MSSndTsbPdDelay > 0:
+		return time.Duration(link.SRT.MSSndTsbPdDelay) * time.Millisecond
+	case r.cfg.SRTLatency > 0:
+		return r.cfg.SRTLatency
+	}
+	return plan.SRTLatency
+}
+
 // report sends a sender report and takes the socket's statistics.
 func (p *Path) report(now time.Duration) error {
 	link, err := p.link.Stats()
@@ -156,7 +176,7 @@ func (p *Path) report(now time.Duration) error {
 		return err
 	}
 	if p.cfg.Profile == ProfileRTPFEC {
-		m, err := p.reports.message(now, nil)
+		m, err := p.reports.message(now, link, nil)
 		if err != nil {
 			return err
 		}
@@ -166,9 +186,9 @@ func (p *Path) report(now time.Duration) error {
 			return err
 		}
 	}
-	a := p.reports.arrival(now)
+	a := p.reports.arrival()
 	p.mu.Lock()
-	p.stats.Link, p.stats.Arrival = &link, a
+	p.stats.Link, p.stats.Arrival, p.stats.Refused = &link, a, p.reports.refused
 	p.mu.Unlock()
 	return nil
 }

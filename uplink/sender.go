@@ -41,6 +41,7 @@ type Sender struct {
 	now   func() time.Duration
 	ssrc  uint32
 	paths []*Path
+	holds time.Duration // by the pacer and the packetizer, of a packet on its way
 
 	mu         sync.Mutex // guards all below; held for one packet or one tick
 	pacer      *mpegts.Pacer
@@ -81,8 +82,10 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 		message: make([]byte, 0, messageBytes),
 		tagger:  rtp.NewTagger(cfg.Key),
 	}
+	s.holds = rtp.DefaultMaxHold
 	if cfg.Pacer != nil {
 		s.pacer = mpegts.NewPacer(*cfg.Pacer)
+		s.holds += cfg.Pacer.Latency
 	}
 	// SSRC and first sequence number are random at each start (DESIGN.md,
 	// epochs): a gateway tells a restart by them.
@@ -167,7 +170,12 @@ func (s *Sender) Run(ctx context.Context) error {
 // drain sends what the pacer, packetizer and encoder still hold, and gives the
 // sockets the time of one SRT latency to deliver it, bounded to one second.
 func (s *Sender) drain(tick <-chan time.Time) {
-	end := s.now() + min(s.plan.SRTLatency+s.plan.FECBound+s.plan.Stagger, time.Second)
+	_, plan, _, _ := s.reportable()
+	under := plan.SRTLatency + plan.FECBound + plan.Stagger
+	for _, p := range s.paths {
+		under = max(under, p.cfg.SRTLatency+p.cfg.Stagger)
+	}
+	end := s.now() + min(s.holds+under, time.Second)
 	flushed := false
 	for s.now() < end {
 		<-tick

@@ -43,7 +43,7 @@ func (l *fakeLink) Recv(func([]byte)) error {
 	return l.broken
 }
 func (l *fakeLink) Stats() (LinkStats, error) { return LinkStats{}, nil }
-func (l *fakeLink) Close() error              { l.closed = true; return nil }
+func (l *fakeLink) Close() error              { l.mu.Lock(); defer l.mu.Unlock(); l.closed = true; return nil }
 func (l *fakeLink) breakWith(err error)       { l.mu.Lock(); l.broken = err; l.mu.Unlock() }
 
 type fakeDialer struct {

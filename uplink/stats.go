@@ -30,7 +30,7 @@ type PathStats struct {
 	Stagger float64 `json:"stagger_ms"`
 
 	State       State   `json:"state"`
-	Reason      string  `json:"reason,omitempty"` // why it is not up, in words
+	Reason      string  `json:"reason,omitempty"` // in words: why it is not up, or why a link with new settings is not
 	UpSince     float64 `json:"up_since_s"`       // process time
 	Connects    uint64  `json:"connects"`
 	Disconnects uint64  `json:"disconnects"`
@@ -44,6 +44,9 @@ type PathStats struct {
 	Stalls    uint64 `json:"stalls"`        // times the socket's buffer was full
 	Queued    int    `json:"queued"`
 	QueuePeak int    `json:"queue_peak"`
+	// Messages from the far end that were not ours: a wrong tag says that it has
+	// another contribution key.
+	Refused uint64 `json:"refused"`
 
 	Link *LinkStats `json:"link,omitempty"` // nil while there is none
 
@@ -77,5 +80,10 @@ func (p *Path) Stats() PathStats {
 	p.mu.Unlock()
 	st.Unsent = p.unsent.Load()
 	st.Dropped, st.Stale, st.Queued, st.QueuePeak = q.dropped, q.stale, q.length, q.peak
+	if st.Arrival != nil {
+		a := *st.Arrival
+		a.Age = durationMS(p.now() - a.heardAt) // also while there is no link
+		st.Arrival = &a
+	}
 	return st
 }
