@@ -71,10 +71,22 @@ func Run(ctx context.Context, o Options) error {
 	if o.Latency == 0 {
 		o.Latency = 300 * time.Millisecond
 	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return err
+	}
+	o.Dir = dir
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
 	}
+	// A socket's path may be no longer than some 100 bytes.
+	run, err := os.MkdirTemp("", "quartet-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(run)
 	d := &demo{opts: o, start: time.Now(), ledger: ledger.New()}
+	d.plan.control = filepath.Join(run, "control.sock")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup

@@ -74,7 +74,6 @@ func (d *demo) writeConfigs() error {
 	box.Output.OverheadPercent = 20
 	box.Output.MaxBitrateKbps = 10_000
 	box.Output.RTTMS, box.Output.LossPercent = 35, 2
-	d.plan.control = d.file("control.sock")
 	box.Control.Socket = d.plan.control
 
 	peerID := make([]string, len(gatewayNames))
