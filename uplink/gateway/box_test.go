@@ -236,15 +236,14 @@ func (b *fakeBox) run(ctx context.Context) {
 			report = now + 200*time.Millisecond
 			b.tell(now)
 		}
-		for !b.paused && start+stream.At(stream.Count()) <= now {
-			at := start + stream.At(stream.Count())
-			buf = stream.Next(buf[:0], 1)
+		// Whole packets only: one that is half full when the machine pauses
+		// would carry the time of before.
+		for !b.paused && start+stream.At(stream.Count()+7) <= now {
+			at := start + stream.At(stream.Count()+7)
+			buf = stream.Next(buf[:0], 7)
 			if err := pk.WriteTS(at, buf); err != nil {
 				b.t.Error(err)
 			}
-		}
-		if b.paused {
-			pk.Flush(now)
 		}
 		enc.Tick(now)
 		for _, p := range b.paths {
