@@ -25,6 +25,8 @@ func StartProcess(t testing.TB, log, bin string, args ...string) *Process {
 	defer f.Close()
 	p := &Process{cmd: exec.Command(bin, args...), log: log, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = f, f
+	// Nor does it outlive a test binary that was killed or ran out of time.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
