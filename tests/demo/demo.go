@@ -140,7 +140,7 @@ func Run(ctx context.Context, o Options) error {
 		case <-tick.C:
 			d.printTable(elapsed)
 			if d.now()-d.checked > time.Minute {
-				d.check(5 * time.Second)
+				d.check(5*time.Second + d.opts.Latency) // what is older has come out or is lost
 			}
 		}
 	}

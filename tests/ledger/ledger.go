@@ -199,7 +199,7 @@ type Span struct{ From, To time.Duration }
 // Result is what one output, or several taken together, let through.
 type Result struct {
 	Name    string
-	Entered int // packets that went in, from the first that came out anywhere
+	Entered int // packets that went in
 	Missing int // of them, those that did not come out, outside the excused spans
 	Excused int // missing within them
 	Foreign int // came out and never went in, or were altered
@@ -241,6 +241,13 @@ func (r *Result) Add(later Result) {
 // Packets that entered before from do not count, nor those within the last
 // tail of the input; what is missing within an excused span is counted apart.
 func (l *Ledger) Check(name string, from, tail time.Duration, excused []Span, outs ...*Output) Result {
+	last, _ := l.Last()
+	return l.CheckUntil(name, from, last-tail, excused, outs...)
+}
+
+// CheckUntil is Check for what entered from from to to, both included. While
+// input still comes, several checks of one part must have the same end.
+func (l *Ledger) CheckUntil(name string, from, to time.Duration, excused []Span, outs ...*Output) Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := Result{Name: name}
@@ -250,26 +257,22 @@ func (l *Ledger) Check(name string, from, tail time.Duration, excused []Span, ou
 		r.Again += o.again
 		delays = append(delays, o.delays...)
 	}
-	if n := len(l.prints); n > 0 {
-		end := l.entered[n-1] - tail
-		for i := range l.prints {
-			at := l.entered[i]
-			if at < from || at > end {
-				continue
-			}
-			r.Entered++
-			if slices.ContainsFunc(outs, func(o *Output) bool { return o.has(i) }) {
-				continue
-			}
-			if slices.ContainsFunc(excused, func(s Span) bool { return at >= s.From && at < s.To }) {
-				r.Excused++
-				continue
-			}
-			if r.Missing == 0 {
-				r.FirstMissing = at
-			}
-			r.Missing++
+	for i, at := range l.entered {
+		if at < from || at > to {
+			continue
 		}
+		r.Entered++
+		if slices.ContainsFunc(outs, func(o *Output) bool { return o.has(i) }) {
+			continue
+		}
+		if slices.ContainsFunc(excused, func(s Span) bool { return at >= s.From && at < s.To }) {
+			r.Excused++
+			continue
+		}
+		if r.Missing == 0 {
+			r.FirstMissing = at
+		}
+		r.Missing++
 	}
 	if len(delays) > 0 {
 		slices.Sort(delays)

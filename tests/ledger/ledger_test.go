@@ -104,3 +104,37 @@ func TestForgetKeepsTheCount(t *testing.T) {
 		t.Errorf("%d packets are still kept", n)
 	}
 }
+
+// A run that is checked in parts while input still comes: every packet is in
+// exactly one part, so that none can be missing unseen.
+func TestPartsLeaveNothingOut(t *testing.T) {
+	gen := tsgen.New(10_000_000, 1)
+	l := New()
+	o := l.Output("o")
+	var sums [2]Result
+	from := time.Duration(0)
+	at := time.Duration(0)
+	enter := func(n int) {
+		for range n {
+			l.WriteTS(at, gen.Next(nil, 1))
+			at += time.Millisecond
+		}
+	}
+	for range 10 {
+		enter(1000)
+		last, _ := l.Last()
+		end := last - 300*time.Millisecond
+		for i := range sums {
+			sums[i].Add(l.CheckUntil("part", from, end, nil, o))
+			enter(7) // between one check and the next
+		}
+		from = end + 1
+		l.Forget(from)
+	}
+	for i := range sums {
+		sums[i].Add(l.Check("rest", from, 0, nil, o))
+		if n := int(gen.Count()); sums[i].Entered != n || sums[i].Missing != n {
+			t.Errorf("%v; want %d in, none of which came out", sums[i], n)
+		}
+	}
+}
