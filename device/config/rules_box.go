@@ -66,6 +66,9 @@ func (b *Box) outputRules(r *report) {
 	if o.NextKey != "" && o.PreviousKey != "" {
 		r.errors.addf("output.next_key", "remove next_key until previous_key is gone", "is given beside previous_key, and each end knows two keys at a time")
 	}
+	if o.FEC.Rows != nil {
+		r.unused("output", *o, "beside fec.rows", "overhead_percent")
+	}
 	if rows := o.FEC.Rows; rows != nil && *rows > 0 {
 		if o.FEC.K == 0 {
 			r.errors.add("output.fec.rows", fmt.Sprint(*rows), "is given without k", "write both, or leave both to the planner")
