@@ -100,6 +100,7 @@ type Path struct {
 	dialer  Dialer
 	link    Link
 	since   time.Duration // link is up since
+	holds   time.Duration // link hands over what it receives this long after
 	voided  bool          // link is of an earlier dialer (Replace)
 	pending *pendingDial
 	reports reporter
@@ -318,7 +319,7 @@ func (p *Path) silent(now time.Duration) bool {
 	if p.cfg.Profile != ProfileRTPFEC || p.dialer.Listening() {
 		return false
 	}
-	last := max(p.reports.lastReport(), p.since)
+	last := max(p.reports.lastReport(), p.since+p.holds)
 	if p.redialled() {
 		// A second connection has not helped: try again, but not in a hurry.
 		return now-p.since >= 5*unreported && now-last >= 5*unreported
@@ -367,7 +368,10 @@ func (p *Path) dropPending() {
 // taken is delivered or too late: libsrt drops its buffer at close.
 func (p *Path) adopt(l Link) {
 	old := p.link
-	p.link, p.since, p.voided = l, p.now(), false
+	p.link, p.since, p.holds, p.voided = l, p.now(), 0, false
+	if st, err := l.Stats(); err == nil && st.SRT != nil {
+		p.holds = time.Duration(st.SRT.MSRcvTsbPdDelay) * time.Millisecond
+	}
 	p.reports.connected(p.since, old != nil)
 	p.mu.Lock()
 	p.stats.State, p.stats.Reason = StateUp, ""

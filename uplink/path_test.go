@@ -21,9 +21,11 @@ type gatewayLink struct {
 	now     func() time.Duration
 	tagger  *rtp.Tagger
 	mute    atomic.Bool
-	limit   int // bytes of a message; 0: any
-	drops   int // messages longer than this never arrive; 0: none
-	latency time.Duration
+	limit   int           // bytes of a message; 0: any
+	drops   int           // messages longer than this never arrive; 0: none
+	latency time.Duration // of what is sent
+	holds   time.Duration // by the receiver, of what is reported
+	opened  time.Duration
 	last    time.Duration
 	id      uint32
 	largest int
@@ -31,7 +33,7 @@ type gatewayLink struct {
 }
 
 func newGatewayLink(now func() time.Duration, key rtp.TagKey) *gatewayLink {
-	return &gatewayLink{now: now, tagger: rtp.NewTagger(key), last: -time.Second}
+	return &gatewayLink{now: now, tagger: rtp.NewTagger(key), opened: now(), last: -time.Second}
 }
 
 func (l *gatewayLink) Send(msgs [][]byte, ports []Port, ages []time.Duration) (int, error) {
@@ -50,7 +52,7 @@ func (l *gatewayLink) Recv(handle func([]byte)) error {
 	if err := l.fakeLink.Recv(nil); err != nil {
 		return err
 	}
-	if now := l.now(); !l.mute.Load() && now-l.last >= 200*time.Millisecond {
+	if now := l.now(); !l.mute.Load() && now-l.last >= 200*time.Millisecond && now-l.opened >= l.holds {
 		l.last = now
 		rep := rtp.Report{SSRC: 1, Path: &rtp.PathReport{Received: 7}}
 		if l.largest > 0 {
@@ -66,7 +68,7 @@ func (l *gatewayLink) Recv(handle func([]byte)) error {
 }
 
 func (l *gatewayLink) Stats() (LinkStats, error) {
-	return LinkStats{SRT: &srt.Stats{MSSndTsbPdDelay: l.latency.Milliseconds()}}, nil
+	return LinkStats{SRT: &srt.Stats{MSSndTsbPdDelay: l.latency.Milliseconds(), MSRcvTsbPdDelay: l.holds.Milliseconds()}}, nil
 }
 
 func (l *gatewayLink) Close() error { l.closes.Add(1); return nil }
@@ -247,6 +249,25 @@ func TestSilentFarEndGetsASecondConnection(t *testing.T) {
 				t.Errorf("link %d was closed %d times", i, l.closes.Load())
 			}
 		}
+	})
+}
+
+// SRT hands a report over when its latency is over: until then none is missing.
+func TestFirstReportMayTakeAsLongAsTheLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		clock := func() time.Duration { return time.Since(begun) }
+		s, _, stop := running(t, ProfileRTPFEC, func(context.Context) (Link, error) {
+			l := newGatewayLink(clock, testKey)
+			l.latency, l.holds = 6*time.Second, 6*time.Second
+			return l, nil
+		}, nil)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if st := s.Paths()[0].Stats(); st.Connects != 1 || st.Arrival == nil {
+			t.Errorf("%d connects, arrival %v; want 1 and a report", st.Connects, st.Arrival)
+		}
+		stop()
 	})
 }
 
