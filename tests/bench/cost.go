@@ -87,7 +87,7 @@ type costSummary struct {
 
 // measureCost runs the sides in turn, in another order each time.
 func measureCost(ctx context.Context, o options) (*costResult, error) {
-	say("cost: %d rounds of %d runs of %v", o.pairs, len(costKinds), o.costSeconds)
+	say("cost: %d rounds of %d runs of %v", o.pairs, len(costKinds), o.costTime)
 	res := new(costResult)
 	for pair := range o.pairs {
 		order := slices.Clone(costKinds)
@@ -216,7 +216,7 @@ func runCost(ctx context.Context, o options, k costKind) (costRun, error) {
 	if !eventually(ctx, connectWithin, up) {
 		return r, fmt.Errorf("no output after %v: %s", connectWithin, c.words())
 	}
-	if err := pause(ctx, min(3*time.Second, o.costSeconds)); err != nil {
+	if err := pause(ctx, min(3*time.Second, o.costTime)); err != nil {
 		return r, err
 	}
 	return r, c.measure(ctx, &r)
@@ -232,7 +232,7 @@ func (c *costBench) begin(ctx context.Context) error {
 	if c.kind.quartet {
 		c.in = c.in[:1]
 	}
-	if c.feed, err = newFeed(costRateBPS, 1, connectWithin+2*c.o.costSeconds+5*time.Second, c.in); err != nil {
+	if c.feed, err = newFeed(costRateBPS, 1, connectWithin+2*c.o.costTime+5*time.Second, c.in); err != nil {
 		return err
 	}
 	if c.sinks, err = newSinks(costPaths, c.feed); err != nil {
@@ -338,7 +338,7 @@ func (c *costBench) measure(ctx context.Context, r *costRun) error {
 	from := c.feed.count.Load()
 	c.feed.clearStall()
 	c.sinks.from.Store(from)
-	if err := pause(ctx, c.o.costSeconds); err != nil {
+	if err := pause(ctx, c.o.costTime); err != nil {
 		return err
 	}
 	to := c.feed.count.Load()
@@ -351,7 +351,7 @@ func (c *costBench) measure(ctx context.Context, r *costRun) error {
 	}
 	for _, p := range append(slices.Clone(c.senders), c.gates...) {
 		if p.ended() {
-			return fmt.Errorf("%s ended: %v: %s", p.name, p.err, p.tail())
+			return fmt.Errorf("%s ended: %w: %s", p.name, p.err, p.tail())
 		}
 	}
 	r.GB = float64(to-from) * datagramBytes * costPaths / 1e9

@@ -193,11 +193,11 @@ func measureLoss(ctx context.Context, o options) (*lossResult, error) {
 }
 
 // because keeps the last reasons why runs do not count.
-func (r *lossResult) because(format string, args ...any) {
-	if len(r.Why) == 10 {
-		r.Why = r.Why[1:]
+func (res *lossResult) because(format string, args ...any) {
+	if len(res.Why) == 10 {
+		res.Why = res.Why[1:]
 	}
-	r.Why = append(r.Why, fmt.Sprintf(format, args...))
+	res.Why = append(res.Why, fmt.Sprintf(format, args...))
 }
 
 // line is a run in short.

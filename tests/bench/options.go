@@ -49,8 +49,8 @@ type options struct {
 	virtual int // packets for each system and cell
 
 	pairs       int
-	costSeconds time.Duration
-	rampSeconds time.Duration
+	costTime time.Duration
+	rampTime time.Duration
 	ramp        []int
 }
 
@@ -84,8 +84,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.Float64Var(&o.lateness, "late", 0.02, "largest `share` of packets that the relay sends over 1 ms late in a run that counts")
 	f.IntVar(&o.virtual, "virtual", 2_000_000, "source `packets` of each system and cell in virtual time")
 	f.IntVar(&o.pairs, "pairs", 6, "`pairs` of runs for the cost")
-	f.DurationVar(&o.costSeconds, "cost-seconds", 15*time.Second, "`time` measured in each run for the cost")
-	f.DurationVar(&o.rampSeconds, "ramp-seconds", 8*time.Second, "`time` measured at each step of the ramp")
+	f.DurationVar(&o.costTime, "cost-seconds", 15*time.Second, "`time` measured in each run for the cost")
+	f.DurationVar(&o.rampTime, "ramp-seconds", 8*time.Second, "`time` measured at each step of the ramp")
 	f.StringVar(&ramp, "ramp", "1,2,4,6,8,10,12,14,16,20,24", "contributions at one gateway, step by step")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -157,7 +157,7 @@ func (o *options) finish(f *flag.FlagSet, parts, rtts, links, systems, ramp stri
 		{"--seeds", float64(o.seeds), 1, 1000}, {"--seconds", o.seconds.Seconds(), 1, 3600}, {"--warmup", o.warmup.Seconds(), 0.5, 600},
 		{"--streams", float64(o.streams), 4, 100}, {"--attempts", float64(o.attempts), 1, 100},
 		{"--virtual", float64(o.virtual), 5000, 1e9}, {"--pairs", float64(o.pairs), 1, 100},
-		{"--cost-seconds", o.costSeconds.Seconds(), 1, 600}, {"--ramp-seconds", o.rampSeconds.Seconds(), 1, 600},
+		{"--cost-seconds", o.costTime.Seconds(), 1, 600}, {"--ramp-seconds", o.rampTime.Seconds(), 1, 600},
 	} {
 		if c.v < c.low || c.v > c.high {
 			return fmt.Errorf("%s is %v: use %v to %v", c.name, c.v, c.low, c.high)

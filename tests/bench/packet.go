@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -28,6 +30,11 @@ func measurePacketPath(ctx context.Context, o options) (*packetResult, error) {
 	}
 	say("packet path: %s in ./uplink", packetBenchmark)
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+packetBenchmark+"$", "-benchmem", "-count", count, "./uplink")
+	if os.Getenv("CGO_LDFLAGS") == "" { // not called by make, which points it at libsrt
+		if lib, err := filepath.Abs(filepath.Join(o.bin, "lib")); err == nil {
+			cmd.Env = append(os.Environ(), "CGO_LDFLAGS=-L"+lib)
+		}
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("packet path: go test: %w\n%s", err, out)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,7 +23,7 @@ type program struct {
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{}
-	err  error // valid after done
+	err  error // why it ended, never nil; valid after done
 }
 
 // start runs a program. Its end is noticed by whoever looks at done.
@@ -40,7 +41,9 @@ func start(name, log string, argv ...string) (*program, error) {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		if p.err = p.cmd.Wait(); p.err == nil {
+			p.err = errors.New("exit status 0")
+		}
 		close(p.done)
 	}()
 	return p, nil

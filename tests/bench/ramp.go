@@ -170,7 +170,7 @@ func (b *rampBench) begin(ctx context.Context) error {
 		return err
 	}
 	listen := free[0].String()
-	if b.feed, err = newFeed(rampRateBPS, 1, connectWithin+b.o.rampSeconds+8*time.Second, nil); err != nil {
+	if b.feed, err = newFeed(rampRateBPS, 1, connectWithin+b.o.rampTime+8*time.Second, nil); err != nil {
 		return err
 	}
 	if b.sinks, err = newSinks(b.n, b.feed); err != nil {
@@ -270,7 +270,7 @@ func (b *rampBench) measure(ctx context.Context, r *rampStep) error {
 	begun, from := time.Now(), b.feed.count.Load()
 	b.feed.clearStall()
 	b.sinks.from.Store(from)
-	if err := pause(ctx, b.o.rampSeconds); err != nil {
+	if err := pause(ctx, b.o.rampTime); err != nil {
 		return err
 	}
 	to := b.feed.count.Load()
@@ -284,7 +284,7 @@ func (b *rampBench) measure(ctx context.Context, r *rampStep) error {
 		return err
 	}
 	if b.gate.ended() {
-		return fmt.Errorf("the gateway ended: %v: %s", b.gate.err, b.gate.tail())
+		return fmt.Errorf("the gateway ended: %w: %s", b.gate.err, b.gate.tail())
 	}
 	b.end()
 	r.CPUPerGB = r.Core * took / (float64(to-from) * datagramBytes * rampPaths * float64(b.n) / 1e9)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quartet/tests/relay"
+	"quartet/uplink"
 )
 
 func virtualOptions() options {
@@ -29,13 +30,11 @@ func TestVirtualTimeLosesNothingWithoutImpairment(t *testing.T) {
 	clean := link{"clean", "clean", func(time.Duration) relay.Impairment { return relay.Impairment{} }}
 	for _, sys := range simSystems() {
 		out := simulated(t, 60*time.Millisecond, clean, sys, 6000)
+		plan := must(planFor(virtualOptions(), cell{60 * time.Millisecond, clean}, sys))
 		if out.lost != 0 || out.total != 5000 {
 			t.Errorf("%s: %v of %v lost, want 0 of 5000", sys.id, out.lost, out.total)
 		}
-		want := float64(6000 * sys.paths)
-		if sys.parity {
-			want *= 1.25
-		}
+		want := float64(6000*sys.paths) * (1 + plan.Overhead)
 		if got := float64(out.wire); got < 0.97*want || got > 1.03*want {
 			t.Errorf("%s: %v packets on the wire, want about %v", sys.id, got, want)
 		}
@@ -72,10 +71,12 @@ func must[T any](v T, err error) T {
 }
 
 func TestVirtualTimeParityHelps(t *testing.T) {
-	loss10 := allLinks()[1]
-	copies := simulated(t, 100*time.Millisecond, loss10, simSystem{id: "copies", paths: 2}, 51000)
-	parity := simulated(t, 100*time.Millisecond, loss10, simSystem{id: "parity", paths: 2, parity: true}, 51000)
+	o, c := virtualOptions(), cell{100 * time.Millisecond, allLinks()[1]}
+	plan := uplink.Plan{SRTLatency: 120 * time.Millisecond, Streams: 2}
+	copies := must(simulate(o, c, simSystem{id: "copies", paths: 2}, plan, 1, 51000))
 	near(t, "two copies", copies.lost/copies.total, 0.01, 0.002)
+	plan.K, plan.Rows, plan.MaxBlock = 40, 10, 50*time.Millisecond
+	parity := must(simulate(o, c, simSystem{id: "parity", paths: 2, parity: true}, plan, 1, 51000))
 	if parity.lost > copies.lost/100 {
 		t.Errorf("parity left %v lost and copies alone %v: want less than a hundredth", parity.lost, copies.lost)
 	}

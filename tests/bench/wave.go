@@ -304,7 +304,7 @@ func (w *wave) measure(ctx context.Context, r *waveRun) error {
 	for _, s := range w.slots {
 		for _, p := range s.progs {
 			if p.ended() {
-				return fmt.Errorf("%s ended: %v: %s", p.name, p.err, p.tail())
+				return fmt.Errorf("%s ended: %w: %s", p.name, p.err, p.tail())
 			}
 		}
 	}
