@@ -48,10 +48,10 @@ type options struct {
 
 	virtual int // packets for each system and cell
 
-	pairs       int
+	pairs    int
 	costTime time.Duration
 	rampTime time.Duration
-	ramp        []int
+	ramp     []int
 }
 
 // parse reads the command line. What --quick sets, other flags override.
