@@ -76,26 +76,26 @@ func start(t *testing.T) *bed {
 
 func TestStatus(t *testing.T) {
 	b := start(t)
-	b.health.Set(time.Second, health.PathMTU, health.Path("1a"), true, "largest 1200 bytes")
+	b.health.Set(time.Second, health.GatewayLossy, health.Path("1a"), true, "3 packets")
 	got, err := b.client.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := b.media.Status()
-	want.Worst = "major"
+	want.Worst = "critical"
 	want.Active = Views(b.health.Active(), wall)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if c := got.Active[0]; c.ID != "path-mtu@path/1a" || !c.Raised.Equal(epoch.Add(time.Second)) || c.Cleared != nil || c.Severity != health.Major {
+	if c := got.Active[0]; c.ID != "gateway-lossy@path/1a" || !c.Raised.Equal(epoch.Add(time.Second)) || c.Cleared != nil || c.Severity != health.Critical {
 		t.Errorf("%+v", c)
 	}
 }
 
 func TestConditions(t *testing.T) {
 	b := start(t)
-	b.health.Set(0, health.PathMTU, health.Path("1a"), true, "")
-	b.health.Set(time.Second, health.PathMTU, health.Path("1a"), false, "")
+	b.health.Set(0, health.GatewayLossy, health.Path("1a"), true, "")
+	b.health.Set(time.Second, health.GatewayLossy, health.Path("1a"), false, "")
 	b.health.Tick(9 * time.Second)
 	l, err := b.client.Conditions(t.Context())
 	if err != nil || l.Worst != "info" || len(l.List) != 1 || l.List[0].Active || !l.List[0].Cleared.Equal(epoch.Add(9*time.Second)) {
