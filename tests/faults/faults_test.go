@@ -80,6 +80,9 @@ func TestF2_DeadPaths(t *testing.T) {
 				c.Feed(4 * time.Second)
 				for _, i := range tc.dead {
 					c.Relays[i].SetBoth(c.Impaired(relay.Impairment{}))
+					if d := c.Relays[i].Stats().Up.Dropped; d.Dead == 0 {
+						t.Errorf("relay %d dropped nothing: the fault was not there", i)
+					}
 				}
 				c.Feed(4 * time.Second)
 				c.Settle()
@@ -140,6 +143,12 @@ func TestF4_CommonBlackout200ms(t *testing.T) {
 		feed()
 		c.Settle()
 		everyGatewayIdentical(t, c)
+		for i, r := range c.Relays {
+			// 950 packets a second, and three blackouts.
+			if d := r.Stats().Up.Dropped; d.Blackout < 300 {
+				t.Errorf("relay %d dropped %d packets: the fault was not there", i, d.Blackout)
+			}
+		}
 	})
 }
 
@@ -191,7 +200,19 @@ func TestF6_Skew450ms(t *testing.T) {
 		late := c.Impaired(relay.Impairment{})
 		late.DelayMS += 450
 		c.Relays[1].Set(relay.Up, late)
+		// SRT takes a delay that sets in later for a delay of these packets, and
+		// makes up for it out of its latency; one that was there at the handshake is
+		// the path's.
+		c.Sender.Paths()[1].Replace(uplink.NewSRTCaller(c.Relays[1].Addr().String(), c.Options(1)))
+		c.Eventually(5*time.Second, "path 1 is connected over the late way", func() bool {
+			st := c.Sender.Paths()[1].Stats()
+			return st.Connects == 2 && st.State == uplink.StateUp
+		})
+		time.Sleep(time.Second) // the connection before is closed
 		c.Feed(3 * time.Second)
+		if in := c.Gateways[0].Status().Inputs[1]; in.Path.SkewMS < 400 {
+			t.Errorf("path 1 comes in %.0f ms behind: the fault was not there", in.Path.SkewMS)
+		}
 		c.Relays[0].SetBoth(relay.Impairment{Dead: true})
 		c.Feed(2 * time.Second)
 		c.Relays[0].SetBoth(c.Impaired(relay.Impairment{}))
