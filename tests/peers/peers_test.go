@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -162,6 +163,30 @@ func until(t *testing.T, within time.Duration, what string, ok func() bool) {
 			t.Fatalf("not within %v: %s", within, what)
 		}
 	}
+}
+
+// standstill tells, for as long as the test lasts, the longest time for which
+// this process did not run: what depends on a second without reports, or on half
+// a second without a packet, cannot be judged on a machine that stood still.
+func standstill(t *testing.T) (longest func() time.Duration) {
+	var worst atomic.Int64
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(10 * ms)
+		defer tick.Stop()
+		for last := time.Now(); ; {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				worst.Store(max(worst.Load(), int64(time.Since(last))))
+				last = time.Now()
+			}
+		}
+	}()
+	t.Cleanup(func() { close(quit); <-done })
+	return func() time.Duration { return time.Duration(worst.Load()) }
 }
 
 // udpPorts finds a port that is free, and those above it by the offsets, for

@@ -26,6 +26,7 @@ const columns, rows, matrix = 8, 5, 40
 // the media's port to GStreamer, which repairs them. A third path, without
 // losses and parity, tells what was sent.
 func TestRTPProfileToGStreamer(t *testing.T) {
+	t.Parallel()
 	_, content := encoded(t)
 	const matrices = 20
 	need := matrices * matrix

@@ -68,7 +68,7 @@ var tsPaths = []struct {
 	{"receiver calls", "caller", 16},
 }
 
-const tsLatency = 250 * time.Millisecond
+const tsLatency = 500 * time.Millisecond
 
 // tsSender sends the profile ts from or to a port; url is what the receiver is
 // given, without its latency, whose unit the programs do not agree on.
@@ -108,6 +108,7 @@ func (s *sender) checkSent(t *testing.T, bytes int) {
 
 // srt-live-transmit gets the transport stream byte for byte.
 func TestTSProfileToSRTLiveTransmit(t *testing.T) {
+	t.Parallel()
 	for _, c := range tsPaths {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -141,6 +142,7 @@ func TestTSProfileToSRTLiveTransmit(t *testing.T) {
 
 // ffmpeg decodes the very pictures that were encoded, and says nothing.
 func TestTSProfileToFFmpeg(t *testing.T) {
+	t.Parallel()
 	for _, c := range tsPaths {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -103,22 +103,25 @@ func (d *digest) add(seq int64, pkt []byte) {
 }
 
 // Report makes the message to send back on a path: RR, SDES, QRTP and QRTM. own
-// is the SSRC of this receiver. It is nil as long as nothing came on the path.
+// is the SSRC of this receiver. Before anything came on the path all is zero,
+// and RR has no block: the box must hear that somebody is there.
 func (r *Receiver) Report(own uint32, from int) []byte {
 	p := r.path(from)
 	e := p.epoch
 	if e == nil {
-		return nil
+		e = &epoch{turn: 1}
 	}
 	u16, u32, u64 := binary.BigEndian.AppendUint16, binary.BigEndian.AppendUint32, binary.BigEndian.AppendUint64
 	lost := p.byOther + p.byParity + p.unrecovered
 	r.reports++
 
-	b := []byte{0x81, 201, 0, 7}
-	b = u32(u32(b, own), e.ssrc)
-	b = u32(b, uint32(min(lost, 1<<23-1))) // fraction lost: left at 0
-	b = u32(b, uint32(p.highest))
-	b = append(b, make([]byte, 12)...) // jitter, LSR, DLSR: not known
+	b := u32([]byte{0x80, 201, 0, 1}, own)
+	if p.epoch != nil {
+		b = u32(u32([]byte{0x81, 201, 0, 7}, own), e.ssrc)
+		b = u32(b, uint32(min(lost, 1<<23-1))) // fraction lost: left at 0
+		b = u32(b, uint32(p.highest))
+		b = append(b, make([]byte, 12)...) // jitter, LSR, DLSR: not known
+	}
 
 	name := "quartet-wiredecoder"
 	sdes := append(u32(nil, own), 1, byte(len(name)))
