@@ -218,7 +218,7 @@ func (b *Box) Alarms() string {
 // count in Check.
 func (b *Box) WaitUp() {
 	b.c.T.Helper()
-	b.c.Eventually(10*time.Second, "every path up and reported", func() bool {
+	b.c.Eventually(25*time.Second, "every path up and reported", func() bool {
 		for _, p := range b.Status().Paths {
 			if p.State != control.PathUp || p.Arrival == nil {
 				return false

@@ -290,7 +290,7 @@ func (c *Chain) Options(i int) srt.Options {
 // WaitUp waits until every path has a report.
 func (c *Chain) WaitUp() {
 	c.T.Helper()
-	c.Eventually(10*time.Second, "every path up and reported", func() bool {
+	c.Eventually(25*time.Second, "every path up and reported", func() bool {
 		for _, p := range c.Sender.Paths() {
 			if st := p.Stats(); st.State != uplink.StateUp || st.Arrival == nil {
 				return false
