@@ -112,6 +112,7 @@ func TestSecondImplementation(t *testing.T) {
 	plan := uplink.Plan{K: 20, Rows: 4, Streams: 2, MaxBlock: 40 * ms, FECBound: 80 * ms, SRTLatency: 500 * ms, Latency: latency}
 	random := rand.New(rand.NewPCG(5, 5))
 	alone, common := 0, 0
+	var first []byte // sequence number
 	end := newDecoderEnd(t, latency, func(path int, msg []byte) bool {
 		if len(msg) < 12 || msg[1]&0x7F != 33 {
 			return false
@@ -119,7 +120,10 @@ func TestSecondImplementation(t *testing.T) {
 		// Two of five source packets are lost on both paths: of n in a block at
 		// most 2·⌈n/5⌉, and each path has ⌈4·n/20⌉ rows. One in ten of the rest
 		// is lost on the first path alone.
-		if binary.BigEndian.Uint16(msg[2:])%5 < 2 {
+		if first == nil {
+			first = bytes.Clone(msg[2:4])
+		}
+		if (binary.BigEndian.Uint16(msg[2:])-binary.BigEndian.Uint16(first))%5 < 2 {
 			common++
 			return true
 		}
@@ -159,6 +163,16 @@ func TestSecondImplementation(t *testing.T) {
 		pause := time.NewTimer(60 * ms)
 		<-pause.C
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			end.mu.Lock()
+			defer end.mu.Unlock()
+			t.Logf("%d of %d bytes; %+v; sender %+v; stood still for %v", len(end.got), len(want), end.recv.Stats, s.Stats(), still())
+			for _, p := range s.Paths() {
+				t.Logf("path: %+v", p.Stats())
+			}
+		}
+	})
 	until(t, 5*time.Second, "the last block is through", func() bool {
 		end.mu.Lock()
 		defer end.mu.Unlock()

@@ -29,13 +29,8 @@ func (s sent) pkt() []byte  { return s.msg[:len(s.msg)-8] }
 func (s sent) repair() bool { return s.msg[1] == fec.RepairPT }
 func (s sent) seq() uint16  { return binary.BigEndian.Uint16(s.msg[2:]) }
 func (s sent) isn() uint16  { return binary.BigEndian.Uint16(s.msg[16:]) }
-func (s sent) last() uint16 { return s.isn() + uint16(s.msg[19]) - 1 }
 func (s sent) ssrc() uint32 { return binary.BigEndian.Uint32(s.msg[8:]) }
 func (s sent) of() uint32   { return binary.BigEndian.Uint32(s.msg[12:]) }
-func (s sent) short() bool  { return s.repair() && s.msg[19] < s.msg[18] }
-func (s sent) within(b sent) bool {
-	return s.ssrc() == b.of() && s.seq()-b.isn() <= b.last()-b.isn()
-}
 
 // box makes a stream with our own encoder, in virtual time.
 type box struct {
