@@ -149,7 +149,7 @@ func (f *field) wants(t reflect.Type) string {
 		return fmt.Sprintf("a list of %d to %d elements", f.minLen, f.maxLen)
 	case isStruct(t), t.Kind() == reflect.Slice, t.Kind() == reflect.Bool:
 		return kindOf(t).String()
-	case f.enum != nil && len(f.enum) == 1:
+	case len(f.enum) == 1:
 		return f.enum[0]
 	case f.enum != nil:
 		return strings.Join(f.enum[:len(f.enum)-1], ", ") + " or " + f.enum[len(f.enum)-1]

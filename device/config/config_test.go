@@ -115,7 +115,7 @@ func TestSyntax(t *testing.T) {
 		`{"a": 01}`:                            `line 1:7: a number that starts with 0; write it in decimal, without leading zeros`,
 		`{"a": 1.}`:                            `line 1:9: '}' within a number; write digits`,
 		`{"a": True}`:                          `line 1:7: 'T' where a value is expected; write a string in "…", a number, true, false, {…} or […]`,
-		`{"a": truely}`:                        `line 1:7: 't' where a value is expected; write a string in "…", a number, true, false, {…} or […]`,
+		`{"a": truest}`:                        `line 1:7: 't' where a value is expected; write a string in "…", a number, true, false, {…} or […]`,
 		"{\"a\": \"b\n\"}":                     `line 1:9: control character 0x0a within a string; close the string on its line, or write the character as \u00XX`,
 		`{"a": "b`:                             `line 1:7: a string that does not end; write the closing quotation mark`,
 		`{"a": "\x"}`:                          `line 1:8: an escape that JSON does not have; write \\ for a backslash`,

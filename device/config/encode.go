@@ -112,7 +112,7 @@ func (e *encoder) value(v reflect.Value, indent string) {
 }
 
 func (e *encoder) str(s string) {
-	b, err := json.MarshalNoEscape(s)
+	b, err := json.Marshal(s)
 	if err != nil { // a string always encodes
 		panic(err)
 	}

@@ -239,7 +239,7 @@ func (b *Box) rtpFECPath(r *report, path string, p *Path) {
 		stagger = *p.StaggerMS
 	}
 	fec := Milliseconds((b.fecBound() + time.Millisecond - 1) / time.Millisecond)
-	if sum := p.LatencyMS + stagger + fec; sum > o.LatencyMS {
+	if sum := p.LatencyMS + stagger + fec; p.LatencyMS > 0 && sum > o.LatencyMS {
 		r.errors.addf(path, "raise output.latency_ms, or lower one of them",
 			"SRT latency %d, stagger %d and FEC bound %d ms make %d, more than output.latency_ms %d", p.LatencyMS, stagger, fec, sum, o.LatencyMS)
 	}

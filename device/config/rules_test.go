@@ -100,8 +100,8 @@ func TestBoxRules(t *testing.T) {
 		{"latency sum", []string{`"key"`, `"fec": {"k": 128}, "latency_ms": 300, "key"`, `"leg": 1`, `"leg": 1, "latency_ms": 200, "stagger_ms": 15`},
 			"paths[0]: SRT latency 200, stagger 15 and FEC bound 135 ms make 350, more than output.latency_ms 300; raise output.latency_ms, or lower one of them"},
 		{"latency sum without parity", []string{`"key"`, `"fec": {"k": 128, "rows": 0}, "latency_ms": 300, "key"`, `"leg": 1`, `"leg": 1, "latency_ms": 200, "stagger_ms": 15`}, ""},
-		{"block bound", []string{`"key"`, `"fec": {"k": 100, "max_block_ms": 40}, "max_bitrate_kbps": 2000, "latency_ms": 75, "key"`},
-			"paths[0]: SRT latency 0, stagger 0 and FEC bound 80 ms make 80, more than output.latency_ms 75"},
+		{"block bound", []string{`"key"`, `"fec": {"k": 100, "max_block_ms": 40}, "max_bitrate_kbps": 2000, "latency_ms": 75, "key"`, `"leg": 1`, `"leg": 1, "latency_ms": 20`},
+			"paths[0]: SRT latency 20, stagger 0 and FEC bound 80 ms make 100, more than output.latency_ms 75"},
 
 		{"scheme and profile", []string{"rtp://10.0.0.7:5002", "srt://10.0.0.7:5002"}, `paths[3].url: "srt://10.0.0.7:5002" does not fit profile rtp; write rtp://host:port, or another profile`},
 		{"stagger on ts", []string{`"profile": "ts"`, `"profile": "ts", "stagger_ms": 5`}, "paths[2].stagger_ms: 5 is not possible with profile ts; remove it: a receiver of plain transport streams would see its clock shifted between sources"},

@@ -134,7 +134,7 @@ func (s *schema) value(f *field, t reflect.Type) {
 }
 
 func quote(s string) string {
-	b, err := json.MarshalNoEscape(s)
+	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err)
 	}

@@ -3,6 +3,7 @@ package boxplan
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quartet/device/config"
@@ -35,7 +36,9 @@ func Check(doc *config.Box) (plan uplink.Plan, warnings config.Issues, err error
 		_, err := Socket(doc, i, plan)
 		var wrong config.Issues
 		if errors.As(err, &wrong) {
-			issues = append(issues, wrong...)
+			if !slices.ContainsFunc(issues, func(i config.Issue) bool { return i.Path == wrong[0].Path }) { // output.latency_ms is all paths'
+				issues = append(issues, wrong...)
+			}
 			continue
 		}
 		// What the plan gives to the path that waits longest, this one may use too.

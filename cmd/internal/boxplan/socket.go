@@ -48,6 +48,13 @@ func Socket(doc *config.Box, i int, plan uplink.Plan) (o srt.Options, err error)
 	case p.SRT.InputBWKbps > 0 && p.SRT.InputBWKbps < own:
 		return o, tooLittle(at+".srt.inputbw_kbps", p.SRT.InputBWKbps, own)
 	}
+	longest := "output.latency_ms"
+	if p.LatencyMS > 0 {
+		longest = at + ".latency_ms"
+	}
+	if tooLong := socket.Fits(longest, bitrate, message, o.Latency, rtt); tooLong != nil {
+		return o, tooLong
+	}
 	// Sized by the messages that there will be; short ones are more. Buffers for
 	// twice the rate let overhead_percent change without a new connection.
 	o.PayloadSize = message
@@ -59,10 +66,6 @@ func Socket(doc *config.Box, i int, plan uplink.Plan) (o srt.Options, err error)
 	var wrong *srt.OptionError
 	switch err := o.Check(bitrate, rtt); {
 	case errors.As(err, &wrong):
-		longest := "output.latency_ms"
-		if p.LatencyMS > 0 {
-			longest = at + ".latency_ms"
-		}
 		return o, config.Issues{socket.Issue(at+".srt", longest, wrong)}
 	case err != nil:
 		return o, config.Issues{{Path: at + ".srt", Problem: "does not fit: " + err.Error(), Remedy: "leave it to the planner"}}

@@ -34,6 +34,11 @@ func CheckGateway(doc *config.Gateway) (issues config.Issues) {
 					return
 				}
 			}
+			// Sized for twice the rate, as the gateway does.
+			if tooLong := Fits(at+".latency_ms", 2*bitrate, srt.TSPayload, o.Latency, gatewayRTT); tooLong != nil {
+				issues = append(issues, tooLong...)
+				return
+			}
 			var wrong *srt.OptionError
 			if err := o.Sized(2*bitrate, gatewayRTT).Check(bitrate, gatewayRTT); errors.As(err, &wrong) {
 				issues = append(issues, Issue(at+".srt", at+".latency_ms", wrong))

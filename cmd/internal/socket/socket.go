@@ -3,7 +3,9 @@
 package socket
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"quartet/device/config"
 	"quartet/uplink/srt"
@@ -60,6 +62,21 @@ func Issue(at, latency string, e *srt.OptionError) config.Issue {
 		problem = "is " + e.Remedy
 	}
 	return config.Issue{Path: path, Value: e.Value, Problem: problem, Remedy: "write what fits, or leave it out to have it sized"}
+}
+
+// Fits refuses a latency for which a stream of bitrate bit/s in messages of so
+// many bytes would need more buffer than libsrt has. at is the latency's path.
+func Fits(at string, bitrate int64, message int, latency, rtt time.Duration) config.Issues {
+	const most = 1 << 18 // packets; the range of fc_packets
+	full := bitrate * srt.TSPayload / int64(min(message, srt.TSPayload))
+	need := srt.PacketsNeeded(full, latency, rtt)
+	if need <= most {
+		return nil
+	}
+	longest := time.Duration(float64(latency+rtt)*most/float64(need)) - rtt
+	return config.Issues{{Path: at, Value: fmt.Sprint(latency.Milliseconds()),
+		Problem: fmt.Sprintf("would need %d packets of buffer at %.4g Mbit/s, and there are %d at most", need, float64(bitrate)/1e6, most),
+		Remedy:  fmt.Sprintf("use at most %d, or lower the bit rate", max(0, longest.Milliseconds()))}}
 }
 
 // Secure adds passphrase and key length. Without a passphrase there is no key.
