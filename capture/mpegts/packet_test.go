@@ -128,7 +128,7 @@ func TestPacketHeader(t *testing.T) {
 	if p.PUSI() || p.TransportError() || p.Scrambling() != 2 || !p.Valid() {
 		t.Errorf("flags: % x", p[:4])
 	}
-	if Packet(p[:187]).Valid() || Packet(nil).Valid() {
+	if p[:187].Valid() || Packet(nil).Valid() {
 		t.Error("a short packet is valid")
 	}
 }

@@ -108,8 +108,7 @@ func (a *SectionAssembler) fill(b []byte, emit func([]byte)) {
 		a.stats.Malformed++
 		return
 	}
-	n := min(total-len(a.buf), len(b))
-	a.buf, b = append(a.buf, b[:n]...), b[n:]
+	a.buf = append(a.buf, b[:min(total-len(a.buf), len(b))]...)
 	if len(a.buf) < total {
 		return
 	}

@@ -159,12 +159,11 @@ func TestLoopsAtItsOwnRateWithoutASeam(t *testing.T) {
 			if c.tooEarly != 0 || c.tooLate > tick {
 				t.Errorf("%d packets before their instant; latest %v behind", c.tooEarly, c.tooLate)
 			}
-			inFile := int64(0)
 			var cc mpegts.Continuity
 			for b := content; len(b) >= 188; b = b[188:] {
 				cc.Check(mpegts.Packet(b[:188]))
 			}
-			inFile = int64(cc.Stats().Errors)
+			inFile := int64(cc.Stats().Errors)
 			if got := int64(c.cc.Stats().Errors); got > inFile*int64(st.Passes+1) {
 				t.Errorf("%d continuity errors in %d passes, %d in the file", got, st.Passes+1, inFile)
 			}
