@@ -166,7 +166,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.http.Close()
 		}
 		cancel()
-		<-served
+		err = <-served
 	}
 	s.inFlight.Wait()
 	if info, e := os.Lstat(s.cfg.Socket); e == nil && os.SameFile(info, s.file) {

@@ -74,12 +74,22 @@ const (
 	ResourceInput = "input"
 )
 
-// Resource names, the same in every list. A resource is "kind/name".
-func Path(name string) string         { return "path/" + name }
-func Leg(leg int) string              { return fmt.Sprintf("leg/%d", leg) }
+// Resource names, the same in every list: "kind/name".
+
+// Path names a path of the box.
+func Path(name string) string { return "path/" + name }
+
+// Leg names a leg, by its number.
+func Leg(leg int) string { return fmt.Sprintf("leg/%d", leg) }
+
+// Contribution names a contribution of a gateway.
 func Contribution(name string) string { return "contribution/" + name }
-func Output(name string) string       { return "output/" + name }
-func Peer(name string) string         { return "peer/" + name }
+
+// Output names an output of a contribution.
+func Output(name string) string { return "output/" + name }
+
+// Peer names a gateway that copies are exchanged with.
+func Peer(name string) string { return "peer/" + name }
 
 // Condition is one entry of the list.
 type Condition struct {
