@@ -63,17 +63,6 @@ func codedStream(t testing.TB, ssrc uint32, first, k, rows int) (source, repair 
 	return source, repair
 }
 
-func (r *rig) seqs() (seqs []int) {
-	for _, d := range r.got {
-		if d.Lost {
-			seqs = append(seqs, -int(uint16(d.Seq)))
-		} else {
-			seqs = append(seqs, int(uint16(d.Seq)))
-		}
-	}
-	return seqs
-}
-
 // The proof of diverse parity: two streams that each lost the same 10 of 64
 // source packets, with 6 rows each, decode completely. With the same rows on
 // both they do not, and no more than 6 of the 10 could be.

@@ -13,7 +13,6 @@ import (
 // are shifted by whole turns of the tape.
 type tape struct {
 	step    time.Duration
-	k       int
 	source  [][]byte
 	encoder *Encoder
 	n       int

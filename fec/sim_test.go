@@ -50,11 +50,9 @@ type outcome struct {
 	wrong     int // delivered with other bytes than sent
 	disorder  int
 	epochs    int
-	early     int // released before B allows: never
 	first     uint64
 	last      uint64
 	lostSeqs  []uint64
-	release   []time.Duration // of each packet by index, −1 if lost; only when traced
 	stats     DecoderStats
 	enc       EncoderStats
 }

@@ -95,7 +95,7 @@ func TestAgainstPeeling(t *testing.T) {
 		p := []Params{{5, 10, false}, {5, 10, true}, {10, 5, true}, {20, 5, true}, {4, 4, true}, {8, 12, true}}[seed%6]
 		size := p.Columns * p.Rows
 		n := 6 * size
-		pkts := source(rng, 99, uint16(rng.Uint32()), uint32(rng.Uint32()), n)
+		pkts := source(rng, 99, uint16(rng.Uint32()), rng.Uint32(), n)
 		wire := encode(t, p, pkts)
 		rate := []float64{0.02, 0.1, 0.25}[seed/6%3]
 		lost, lostFEC := map[int]bool{}, map[[2]int]bool{}
