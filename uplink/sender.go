@@ -150,7 +150,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	pathCtx, stopPaths := context.WithCancel(context.WithoutCancel(ctx))
 	for _, p := range s.paths {
-		wg.Go(func() { p.Run(pathCtx) })
+		wg.Go(func() { _ = p.Run(pathCtx) }) // nil: the end of pathCtx
 	}
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -252,7 +252,9 @@ func (s *Sender) packet(at time.Duration, pkt []byte) {
 		}
 	}
 	for _, c := range s.columns {
-		c.encoder.Add(at, pkt)
+		if err := c.encoder.Add(at, pkt); err != nil {
+			s.stats.Refused++
+		}
 	}
 	if s.encoder != nil {
 		if err := s.encoder.Add(at, pkt); err != nil {

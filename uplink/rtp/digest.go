@@ -74,7 +74,6 @@ type Digest struct {
 
 type openWindow struct {
 	used   bool
-	first  bool   // ts is known
 	index  uint64 // packet index >> windowShift
 	ts     uint32
 	count  int

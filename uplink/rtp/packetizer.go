@@ -166,7 +166,7 @@ func (p *Packetizer) SetPacketsPerMessage(n int) error {
 // Timestamp returns the RTP timestamp of an instant, as a sender report needs
 // it (RFC 3550 §6.4.1).
 func (p *Packetizer) Timestamp(at time.Duration) uint32 {
-	return p.offset + uint32(Ticks(at)) //nolint:gosec // modulo 2^32 on purpose
+	return p.offset + uint32(Ticks(at)) // modulo 2^32
 }
 
 // SSRC returns the synchronisation source of the packets.

@@ -56,7 +56,7 @@ func (r *Reception) SenderReport(s SenderInfo, at time.Duration) {
 // the first packet.
 func (r *Reception) HighestSeq() uint32 {
 	top, _ := r.unwrap.Highest()
-	return uint32(top) //nolint:gosec // the low 32 bits
+	return uint32(top) // the low 32 bits
 }
 
 // Jitter returns the interarrival jitter.

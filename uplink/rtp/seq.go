@@ -13,7 +13,7 @@ func (s Seq) Diff(t Seq) int { return int(int16(s - t)) }
 func (s Seq) Before(t Seq) bool { return s.Diff(t) < 0 }
 
 // Add returns the sequence number n packets after s (before it if n < 0).
-func (s Seq) Add(n int) Seq { return s + Seq(n) } //nolint:gosec // wraps on purpose
+func (s Seq) Add(n int) Seq { return s + Seq(n) } // wraps
 
 // unwrapBase is added to the first number an Unwrapper sees, so that packets
 // from before it keep a positive index. Its low 32 bits are zero: the low 32

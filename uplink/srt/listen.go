@@ -134,7 +134,7 @@ func (l *Listener) hook(s *srtgo.SrtSocket, version int, peer *net.UDPAddr, stre
 			logs.say(slog.LevelError, "srt: deciding about a caller panicked; refused: "+fmt.Sprint(p))
 		}
 		if !ok {
-			s.SetRejectReason(reject)
+			_ = s.SetRejectReason(reject) // failing, it is refused without a reason
 		}
 	}()
 	r := Request{StreamID: streamID, Version: version}

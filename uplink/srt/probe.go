@@ -54,7 +54,7 @@ func (p *probe) stop() {
 
 // diagnosis turns what the probe met into a reason; nil if it says nothing.
 func diagnosis(err error) *RejectError {
-	code := 0
+	var code int
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &RejectError{Code: RejectRefused, Words: RejectWords(RejectRefused)}
@@ -90,7 +90,7 @@ func ask(ctx context.Context, to, src netip.AddrPort, device string) error {
 		return err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := conn.Write(induction()); err != nil {
 		return err
