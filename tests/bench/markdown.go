@@ -94,10 +94,13 @@ func (r *report) lossText(b *bytes.Buffer, o options) {
 		"Delay is from entering the sender to leaving the receiver, one-way delay included.\n\n",
 		float64(s.RateBPS)/1e6, s.LatencyMS, s.HoldMS, s.Overhead, s.Seeds, s.Seconds, s.Warmup)
 	l := r.Loss
-	fmt.Fprintf(b, "%d runs count, %d were spoilt by the machine and repeated, %d failed. In those that count: longest stall %.0f ms, at most %.1f %% of packets over 1 ms late in the relay, processors at least %.0f %% idle.\n\n",
-		l.Runs, l.Spoilt, l.Failed, l.StallMS, 100*l.Late, 100*l.IdleMin)
-	if len(l.Missing) > 0 {
-		fmt.Fprintf(b, "Seeds are missing: %s.\n\n", strings.Join(l.Missing, "; "))
+	fmt.Fprintf(b, "%d runs count; %d were spoilt by the machine and %d failed, which were repeated while tries were left. ", l.Runs, l.Spoilt, l.Failed)
+	if l.Runs > 0 {
+		fmt.Fprintf(b, "In those that count: longest stall %.0f ms, at most %.1f %% of packets over 1 ms late in the relay, processors at least %.0f %% idle.", l.StallMS, 100*l.Late, 100*l.IdleMin)
+	}
+	fmt.Fprintf(b, "\n\n")
+	if n := len(l.Missing); n > 0 {
+		fmt.Fprintf(b, "Seeds are missing in %d cases: %s%s.\n\n", n, strings.Join(l.Missing[:min(n, 8)], "; "), more(n > 8))
 	}
 	if len(l.Why) > 0 {
 		fmt.Fprintf(b, "The last reasons: %s.\n\n", strings.Join(l.Why, "; "))
@@ -126,6 +129,13 @@ func (r *report) lossText(b *bytes.Buffer, o options) {
 		}
 		table(b, []string{"system", "residual loss (95 %)", "packets", "gaps, longest", "seeds with loss", "wire", "per path", "back", "delay p50 / p99 ms", "plan"}, rows)
 	}
+}
+
+func more(there bool) string {
+	if there {
+		return "; and others, see the tables"
+	}
+	return ""
 }
 
 func titleOf(id string) string {

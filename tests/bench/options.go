@@ -76,12 +76,12 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.StringVar(&links, "links", "loss5,loss10,burst,common", "kinds of bad network, comma separated")
 	f.StringVar(&systems, "systems", "all", "systems, comma separated: all, families (quartet, srt, rist) or ids")
 	f.IntVar(&o.seeds, "seeds", 10, "`seeds` for each cell")
-	f.DurationVar(&o.seconds, "seconds", 20*time.Second, "`time` measured for each seed")
-	f.DurationVar(&o.warmup, "warmup", 5*time.Second, "`time` under impairment before that")
-	f.IntVar(&o.streams, "streams", 13, "path `streams` that run at once; fewer on a slow machine")
+	f.DurationVar(&o.seconds, "seconds", 15*time.Second, "`time` measured for each seed")
+	f.DurationVar(&o.warmup, "warmup", 4*time.Second, "`time` under impairment before that")
+	f.IntVar(&o.streams, "streams", 10, "path `streams` that run at once; fewer on a slow machine")
 	f.IntVar(&o.attempts, "attempts", 3, "`tries` for a run that the machine spoils")
 	f.DurationVar(&o.stall, "stall", 25*time.Millisecond, "longest stall of this program in a run that counts")
-	f.Float64Var(&o.lateness, "late", 0.02, "largest `share` of packets that the relay sends over 1 ms late in a run that counts")
+	f.Float64Var(&o.lateness, "late", 0.05, "largest `share` of packets that the relay sends over 1 ms late in a run that counts")
 	f.IntVar(&o.virtual, "virtual", 2_000_000, "source `packets` of each system and cell in virtual time")
 	f.IntVar(&o.pairs, "pairs", 6, "`pairs` of runs for the cost")
 	f.DurationVar(&o.costTime, "cost-seconds", 15*time.Second, "`time` measured in each run for the cost")
@@ -97,7 +97,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	}
 	if o.quick {
 		quick := map[string]string{
-			"rtt": "60", "links": "loss10,common", "seeds": "2", "seconds": "4s", "warmup": "3s", "attempts": "1",
+			"rtt": "60", "links": "loss10,common", "seeds": "1", "seconds": "6s", "warmup": "3s", "attempts": "1",
 			"virtual": "60000", "pairs": "2", "cost-seconds": "4s", "ramp": "2,4", "ramp-seconds": "3s",
 		}
 		f.Visit(func(g *flag.Flag) { delete(quick, g.Name) })
