@@ -24,21 +24,23 @@ const passes = 3
 // which all go on by the same step, and the continuity counters, which go on
 // without one.
 func TestCapturesPassUnchanged(t *testing.T) {
+	t.Parallel()
 	streams := filepath.Join("..", "..", "..", "shared", "streams")
 	for _, name := range []string{"h264-1080i-eac3-dvbsub.ts", "dvbt-mpts-22mbps.ts"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(streams, name)
 			file, err := os.ReadFile(path)
 			if err != nil {
 				t.Logf("%s is not here; a generated stream stands for it", name)
 				path, file = encoded(t)
 			}
-			passUnchanged(t, path, file)
+			timed(t, func(t testing.TB) { passUnchanged(t, path, file) })
 		})
 	}
 }
 
-func passUnchanged(t *testing.T, path string, file []byte) {
+func passUnchanged(t testing.TB, path string, file []byte) {
 	rate := pcrRate(t, file)
 	once := time.Duration(float64(len(file)*8) / rate * float64(time.Second))
 	c := chain.New(t, chain.Config{
@@ -188,7 +190,7 @@ func ptsOf(b []byte) int64 {
 // compare demands that a later pass is the file but for clocks and counters,
 // and that all clocks have moved by the same time, which it returns in ticks of
 // 27 MHz.
-func compare(t *testing.T, file, pass []byte) (moved int64) {
+func compare(t testing.TB, file, pass []byte) (moved int64) {
 	t.Helper()
 	const wrap = 300 << 33
 	known, differ, uneven := false, 0, 0
@@ -231,7 +233,7 @@ func compare(t *testing.T, file, pass []byte) (moved int64) {
 }
 
 // pcrRate is the rate of a stream by the PCRs of the PID that has the first.
-func pcrRate(t *testing.T, ts []byte) float64 {
+func pcrRate(t testing.TB, ts []byte) float64 {
 	t.Helper()
 	var first, last int64
 	pid, from, to := -1, 0, 0

@@ -47,7 +47,7 @@ func alsoTo(g *chain.Gateway, port int) {
 
 // toFile has a running gateway write its transport stream into a file, and
 // nothing else: a file loses nothing on a busy machine.
-func toFile(t *testing.T, g *chain.Gateway) (path string) {
+func toFile(t testing.TB, g *chain.Gateway) (path string) {
 	path = filepath.Join(t.TempDir(), "out.ts")
 	g.Reconfigure(func(k *chain.Contribution) {
 		k.Outputs = []gateway.OutputConfig{&gateway.FileOutput{Name: "file", Path: path}}
@@ -85,6 +85,10 @@ func ready(c *chain.Chain) {
 // plays the one, GStreamer the other.
 func TestGatewaysOfALeg(t *testing.T) {
 	t.Parallel()
+	timed(t, gatewaysOfALeg)
+}
+
+func gatewaysOfALeg(t testing.TB) {
 	path, content := encoded(t)
 	want := frames(t, path)
 	c := chain.New(t, chain.Config{
@@ -172,7 +176,7 @@ func payload(pkts [][]byte) (ts []byte) {
 
 // ffmpegPlays starts ffmpeg on a gateway's RTP; it ends after n pictures and
 // gives their checksums.
-func ffmpegPlays(t *testing.T, c *chain.Chain, i, n int) *child {
+func ffmpegPlays(t testing.TB, c *chain.Chain, i, n int) *child {
 	t.Helper()
 	port := udpPorts(t, 1)
 	// Payload type 33 is static, so this says no more than port and address.
@@ -197,7 +201,7 @@ type player struct {
 
 // gstreamerPlays starts GStreamer on a gateway's RTP; it ends after n pictures.
 // The one that ends it is swallowed, and the decoder may still give another.
-func gstreamerPlays(t *testing.T, c *chain.Chain, i, n int) *player {
+func gstreamerPlays(t testing.TB, c *chain.Chain, i, n int) *player {
 	t.Helper()
 	port := udpPorts(t)
 	p := &player{file: filepath.Join(t.TempDir(), "pictures"), size: 480 * 270 * 3 / 2}

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +48,7 @@ func TestMain(m *testing.M) {
 
 // child is a program of others.
 type child struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	out  io.Reader // its standard output, if wanted
@@ -68,7 +67,7 @@ var packages = map[string]string{
 
 // find returns a program's path. A missing one fails the test: it proves
 // nothing without.
-func find(t *testing.T, name string) string {
+func find(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -79,7 +78,7 @@ func find(t *testing.T, name string) string {
 
 // start runs a program until it ends by itself, or the test does. With piped,
 // its standard output can be read from out; else it belongs to its log.
-func start(t *testing.T, piped bool, name string, args ...string) *child {
+func start(t testing.TB, piped bool, name string, args ...string) *child {
 	t.Helper()
 	c := &child{t: t, name: name, cmd: exec.Command(find(t, name), args...), done: make(chan struct{})}
 	c.cmd.Stderr = c
@@ -156,7 +155,7 @@ func (c *child) wait(within time.Duration) {
 }
 
 // until polls for what no channel tells.
-func until(t *testing.T, within time.Duration, what string, ok func() bool) {
+func until(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !ok(); time.Sleep(5 * ms) {
 		if time.Now().After(end) {
@@ -165,33 +164,9 @@ func until(t *testing.T, within time.Duration, what string, ok func() bool) {
 	}
 }
 
-// standstill tells, for as long as the test lasts, the longest time for which
-// this process did not run: what depends on a second without reports, or on half
-// a second without a packet, cannot be judged on a machine that stood still.
-func standstill(t *testing.T) (longest func() time.Duration) {
-	var worst atomic.Int64
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(10 * ms)
-		defer tick.Stop()
-		for last := time.Now(); ; {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-				worst.Store(max(worst.Load(), int64(time.Since(last))))
-				last = time.Now()
-			}
-		}
-	}()
-	t.Cleanup(func() { close(quit); <-done })
-	return func() time.Duration { return time.Duration(worst.Load()) }
-}
-
 // udpPorts finds a port that is free, and those above it by the offsets, for
 // programs that cannot choose one and tell it.
-func udpPorts(t *testing.T, offsets ...int) int {
+func udpPorts(t testing.TB, offsets ...int) int {
 	t.Helper()
 	for range 50 {
 		l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -227,7 +202,7 @@ func bound(port int) bool {
 
 // encoded makes a real transport stream, once: four seconds of H.264 and AAC at
 // a constant rate with null packets, as a broadcast encoder sends it.
-func encoded(t *testing.T) (path string, content []byte) {
+func encoded(t testing.TB) (path string, content []byte) {
 	t.Helper()
 	ffmpeg := find(t, "ffmpeg")
 	feedOnce.Do(func() {
@@ -267,7 +242,7 @@ const feedRate = 2_500_000 // bit/s
 
 // frames are the checksums of the pictures that ffmpeg decodes of a file or
 // address, one a line.
-func frames(t *testing.T, file string) []string {
+func frames(t testing.TB, file string) []string {
 	t.Helper()
 	cmd := exec.Command(find(t, "ffmpeg"), "-hide_banner", "-loglevel", "error", "-i", file, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framehash", "-hash", "crc32", "-")
 	var log bytes.Buffer
@@ -327,7 +302,7 @@ func nulls(n int) (ts []byte) {
 }
 
 // continuity demands n×188 bytes without a continuity error.
-func continuity(t *testing.T, ts []byte) {
+func continuity(t testing.TB, ts []byte) {
 	t.Helper()
 	var cc mpegts.Continuity
 	for b := ts; len(b) >= packet; b = b[packet:] {

@@ -27,6 +27,10 @@ const columns, rows, matrix = 8, 5, 40
 // losses and parity, tells what was sent.
 func TestRTPProfileToGStreamer(t *testing.T) {
 	t.Parallel()
+	timed(t, rtpProfileToGStreamer)
+}
+
+func rtpProfileToGStreamer(t testing.TB) {
 	_, content := encoded(t)
 	const matrices = 20
 	need := matrices * matrix
@@ -95,7 +99,7 @@ func loopback(port int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 }
 
-func listen(t *testing.T) *net.UDPConn {
+func listen(t testing.TB) *net.UDPConn {
 	t.Helper()
 	l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -109,7 +113,7 @@ func listen(t *testing.T) *net.UDPConn {
 // lossesToRepair finds a seed with which every loss of both paths can be
 // repaired: with one seed, the n-th packet of a relay has always the same fate.
 // It tells which packets are lost on each path.
-func lossesToRepair(t *testing.T, imp relay.Impairment, packets int) (seed uint64, lost [2]map[int]bool) {
+func lossesToRepair(t testing.TB, imp relay.Impairment, packets int) (seed uint64, lost [2]map[int]bool) {
 	t.Helper()
 	for seed = 1; seed < 1000; seed++ {
 		whole := true
@@ -170,7 +174,7 @@ type repairer struct {
 	in          *bufio.Reader
 }
 
-func gstreamerRepairs(t *testing.T) *repairer {
+func gstreamerRepairs(t testing.TB) *repairer {
 	t.Helper()
 	r := &repairer{send: udpPorts(t, 2, 4), media: udpPorts(t)}
 	const media = "media=video,clock-rate=90000,encoding-name=MP2T,payload=33"

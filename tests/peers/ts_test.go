@@ -22,7 +22,7 @@ type sender struct {
 	now func() time.Duration
 }
 
-func run(t *testing.T, cfg uplink.SenderConfig) *sender {
+func run(t testing.TB, cfg uplink.SenderConfig) *sender {
 	t.Helper()
 	begin := time.Now()
 	cfg.Now = func() time.Duration { return time.Since(begin) }
@@ -39,7 +39,7 @@ func run(t *testing.T, cfg uplink.SenderConfig) *sender {
 }
 
 // up waits until every path has its far end.
-func (s *sender) up(t *testing.T) {
+func (s *sender) up(t testing.TB) {
 	t.Helper()
 	until(t, 15*time.Second, "every path is up", func() bool {
 		return !slices.ContainsFunc(s.Paths(), func(p *uplink.Path) bool { return p.Stats().State != uplink.StateUp })
@@ -47,7 +47,7 @@ func (s *sender) up(t *testing.T) {
 }
 
 // pour feeds the sender beside the test, which ends only after it.
-func (s *sender) pour(t *testing.T, rate int64, ts []byte) (wait func()) {
+func (s *sender) pour(t testing.TB, rate int64, ts []byte) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := pour(t.Context(), s, s.now, rate, ts); err != nil && t.Context().Err() == nil {
@@ -72,7 +72,7 @@ const tsLatency = 500 * time.Millisecond
 
 // tsSender sends the profile ts from or to a port; url is what the receiver is
 // given, without its latency, whose unit the programs do not agree on.
-func tsSender(t *testing.T, mode string, key int, receiver func(url string)) *sender {
+func tsSender(t testing.TB, mode string, key int, receiver func(url string)) *sender {
 	t.Helper()
 	port := udpPorts(t)
 	o := srt.Options{PayloadSize: srt.TSPayload, Passphrase: passphrase, KeyLength: key, Latency: tsLatency, ConnectTimeout: 500 * ms}
@@ -98,7 +98,7 @@ func tsSender(t *testing.T, mode string, key int, receiver func(url string)) *se
 
 // checkSent demands that the path took everything, at the first attempt, and
 // that it was encrypted on the way.
-func (s *sender) checkSent(t *testing.T, bytes int) {
+func (s *sender) checkSent(t testing.TB, bytes int) {
 	t.Helper()
 	st := s.Paths()[0].Stats()
 	if st.Connects != 1 || st.Dropped+st.Stale+st.Unsent != 0 || st.SentBytes != uint64(bytes) {
@@ -112,30 +112,32 @@ func TestTSProfileToSRTLiveTransmit(t *testing.T) {
 	for _, c := range tsPaths {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, content := encoded(t)
-			var tool *child
-			s := tsSender(t, c.mode, c.key, func(url string) {
-				tool = start(t, true, "srt-live-transmit", "-q", "-a:no", "-loglevel:error", url+fmt.Sprintf("&latency=%d", tsLatency/ms), "file://con")
+			timed(t, func(t testing.TB) {
+				_, content := encoded(t)
+				var tool *child
+				s := tsSender(t, c.mode, c.key, func(url string) {
+					tool = start(t, true, "srt-live-transmit", "-q", "-a:no", "-loglevel:error", url+fmt.Sprintf("&latency=%d", tsLatency/ms), "file://con")
+				})
+				s.up(t)
+				// The program keeps the last few messages in its output's buffer:
+				// null packets push them out.
+				all := append(slices.Clone(content), nulls(7*80)...)
+				poured := s.pour(t, 2*feedRate, all)
+				got := make([]byte, len(content))
+				if n, err := io.ReadFull(tool.out, got); err != nil {
+					t.Fatalf("after %d of %d bytes: %v", n, len(got), err)
+				}
+				if !bytes.Equal(got, content) {
+					t.Errorf("the stream differs from byte %d of %d", same(got, content), len(got))
+				}
+				poured()
+				until(t, 5*time.Second, "everything is sent", func() bool { return s.Paths()[0].Stats().SentBytes == uint64(len(all)) })
+				s.checkSent(t, len(all))
+				tool.end(syscall.SIGTERM)
+				if said := tool.said(); said != "" {
+					t.Errorf("srt-live-transmit said: %s", said)
+				}
 			})
-			s.up(t)
-			// The program keeps the last few messages in its output's buffer:
-			// null packets push them out.
-			all := append(slices.Clone(content), nulls(7*80)...)
-			poured := s.pour(t, 2*feedRate, all)
-			got := make([]byte, len(content))
-			if n, err := io.ReadFull(tool.out, got); err != nil {
-				t.Fatalf("after %d of %d bytes: %v", n, len(got), err)
-			}
-			if !bytes.Equal(got, content) {
-				t.Errorf("the stream differs from byte %d of %d", same(got, content), len(got))
-			}
-			poured()
-			until(t, 5*time.Second, "everything is sent", func() bool { return s.Paths()[0].Stats().SentBytes == uint64(len(all)) })
-			s.checkSent(t, len(all))
-			tool.end(syscall.SIGTERM)
-			if said := tool.said(); said != "" {
-				t.Errorf("srt-live-transmit said: %s", said)
-			}
 		})
 	}
 }
@@ -146,27 +148,29 @@ func TestTSProfileToFFmpeg(t *testing.T) {
 	for _, c := range tsPaths {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			path, content := encoded(t)
-			want := frames(t, path)
-			const n = 80 // the stream has 100
-			if len(want) < n {
-				t.Fatalf("only %d pictures in the feed", len(want))
-			}
-			var tool *child
-			s := tsSender(t, c.mode, c.key, func(url string) {
-				tool = start(t, true, "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-analyzeduration", "1000000", "-i", url+fmt.Sprintf("&latency=%d", tsLatency/time.Microsecond),
-					"-map", "0:v", "-fps_mode", "passthrough", "-frames:v", fmt.Sprint(n), "-f", "framehash", "-hash", "crc32", "-")
+			timed(t, func(t testing.TB) {
+				path, content := encoded(t)
+				want := frames(t, path)
+				const n = 80 // the stream has 100
+				if len(want) < n {
+					t.Fatalf("only %d pictures in the feed", len(want))
+				}
+				var tool *child
+				s := tsSender(t, c.mode, c.key, func(url string) {
+					tool = start(t, true, "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-analyzeduration", "1000000", "-i", url+fmt.Sprintf("&latency=%d", tsLatency/time.Microsecond),
+						"-map", "0:v", "-fps_mode", "passthrough", "-frames:v", fmt.Sprint(n), "-f", "framehash", "-hash", "crc32", "-")
+				})
+				s.up(t)
+				s.pour(t, feedRate, append(slices.Clone(content), nulls(7*200)...))
+				out, err := io.ReadAll(tool.out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tool.wait(5 * time.Second)
+				if got := hashes(out); !slices.Equal(got, want[:n]) {
+					t.Errorf("%d pictures, want %d, or not the same", len(got), n)
+				}
 			})
-			s.up(t)
-			s.pour(t, feedRate, append(slices.Clone(content), nulls(7*200)...))
-			out, err := io.ReadAll(tool.out)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tool.wait(5 * time.Second)
-			if got := hashes(out); !slices.Equal(got, want[:n]) {
-				t.Errorf("%d pictures, want %d, or not the same", len(got), n)
-			}
 		})
 	}
 }
@@ -174,6 +178,10 @@ func TestTSProfileToFFmpeg(t *testing.T) {
 // ffprobe finds the programme and its streams, and says nothing.
 func TestTSProfileToFFprobe(t *testing.T) {
 	t.Parallel()
+	timed(t, tsProfileToFFprobe)
+}
+
+func tsProfileToFFprobe(t testing.TB) {
 	_, content := encoded(t)
 	var tool *child
 	s := tsSender(t, "listener", 24, func(url string) {

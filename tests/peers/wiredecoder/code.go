@@ -48,8 +48,12 @@ func addTimes(dst []byte, c byte, src []byte) {
 	if c == 0 {
 		return
 	}
+	var product [256]byte
+	for b := range product {
+		product[b] = mul(c, byte(b))
+	}
 	for i, b := range src {
-		dst[i] ^= mul(c, b)
+		dst[i] ^= product[b]
 	}
 }
 
