@@ -52,14 +52,20 @@ type SRTDialer struct {
 	listener *srt.Listener // nil: caller
 }
 
+// reportLatency is SRT's latency towards us: only reports come back, and those
+// that waited for the latency of the stream would tell of a dead path too late.
+const reportLatency = 20 * time.Millisecond
+
 // NewSRTCaller calls addr (host:port) with opts.
 func NewSRTCaller(addr string, opts srt.Options) *SRTDialer {
+	opts.ReceiveLatency = reportLatency
 	return &SRTDialer{addr: addr, opts: opts}
 }
 
 // NewSRTListener waits on addr. Callers must bring the stream id of opts, if it
 // has one, and its passphrase.
 func NewSRTListener(addr string, opts srt.Options) (*SRTDialer, error) {
+	opts.ReceiveLatency = reportLatency
 	l, err := srt.Listen(addr, opts, func(r srt.Request) srt.Answer {
 		if opts.StreamID != "" && r.StreamID != opts.StreamID {
 			return srt.Answer{Reject: srt.RejectNotFound}

@@ -43,6 +43,10 @@ type Options struct {
 	// of both ends counts. Default 120 ms, at most 65535 ms. With retransmission
 	// alone it should be 4–5 round trips. [LATENCY]
 	Latency time.Duration
+	// ReceiveLatency is the delay of what is received here, where that is less than
+	// Latency because only reports come back; the far end may ask for more.
+	// Default: Latency. [RCVLATENCY]
+	ReceiveLatency time.Duration
 	// PayloadSize is the longest message in bytes. Default 1456 (less with a
 	// smaller MSS or a packet filter); it is set on every socket because libsrt's
 	// own default of 1316 refuses a tagged RTP packet, and lets a caller that asks
@@ -149,6 +153,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	setDuration(&o.Latency, defaultLatency)
+	setDuration(&o.ReceiveLatency, o.Latency)
 	setDuration(&o.ConnectTimeout, defaultConnect)
 	setDuration(&o.PeerIdleTimeout, defaultIdle)
 	setInt(&o.MSS, defaultMSS)
@@ -199,6 +204,7 @@ func (o Options) Validate() error {
 	const maxBytes = 1 << 30
 	for _, err := range []error{
 		millis("latency", d.Latency, time.Millisecond, maxLatency),
+		millis("rcvlatency", d.ReceiveLatency, time.Millisecond, maxLatency),
 		span("mss", d.MSS, minMSS, defaultMSS),
 		span("payloadsize", d.PayloadSize, 1, max(1, d.maxPayload())),
 		span("oheadbw", d.OverheadBW, 5, 100),
@@ -293,6 +299,9 @@ func (o Options) apply(s *srtgo.SrtSocket, listener bool) error {
 		a.int("groupconnect", C.SRTO_GROUPCONNECT, 0)
 	}
 	a.int("latency", C.SRTO_LATENCY, int(d.Latency.Milliseconds()))
+	if d.ReceiveLatency != d.Latency {
+		a.int("rcvlatency", C.SRTO_RCVLATENCY, int(d.ReceiveLatency.Milliseconds()))
+	}
 	a.int64("maxbw", C.SRTO_MAXBW, d.MaxBW)
 	a.int64("inputbw", C.SRTO_INPUTBW, d.InputBW)
 	a.int64("mininputbw", C.SRTO_MININPUTBW, d.MinInputBW)
