@@ -13,10 +13,15 @@ import (
 // size.
 const stalled = 25 * time.Millisecond
 
+// hopeless is the stall beyond which a machine cannot judge a network of some
+// hundred milliseconds at all.
+const hopeless = 100 * time.Millisecond
+
 // Try runs a test in real time. If it fails and this process was not scheduled
 // for stalled or longer meanwhile, the run is void and tried again, at most
 // twice more; the log says so. A failure on a machine that kept time is a
-// failure at once.
+// failure at once. A machine that stood still for hopeless or longer in the third
+// try, too, gives no verdict: the test is skipped as void, and says so.
 func Try(t *testing.T, test func(t testing.TB)) {
 	t.Helper()
 	for n := 1; ; n++ {
@@ -33,6 +38,8 @@ func Try(t *testing.T, test func(t testing.TB)) {
 		switch {
 		case !a.failed:
 			return
+		case n == 3 && stall >= hopeless:
+			t.Skipf("VOID, neither passed nor failed: three tries, and this machine does not keep time (longest stall of this process %v); run it alone:\n%s", stall, a.text)
 		case stall < stalled || n == 3:
 			t.Errorf("failed in try %d; longest stall of this process %v:\n%s", n, stall, a.text)
 			return
