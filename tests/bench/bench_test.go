@@ -232,7 +232,7 @@ func TestCommandsOfPeers(t *testing.T) {
 func TestQuartetDocuments(t *testing.T) {
 	o, _ := parse(nil, io.Discard)
 	o.bin = "bin"
-	for _, sys := range must(chosen("quartet")) {
+	for _, sys := range must(chosen("quartet,quartet-2-wide,quartet-4-wide")) {
 		s := slot{sys: sys, dir: t.TempDir()}
 		free := must(ports(7))
 		s.in, s.out, s.http, s.far, s.near = free[0], free[1], free[2], free[3:4], free[3:7]

@@ -70,7 +70,7 @@ func lossGoals(o options, r *lossResult) (goals []goal) {
 	}
 	for i := range r.Cells {
 		c := &r.Cells[i]
-		for _, id := range []string{"quartet-2", "quartet-2-r0", "quartet-4", "quartet-4-r0"} {
+		for _, id := range []string{"quartet-2", "quartet-2-r0", "quartet-2-wide", "quartet-4", "quartet-4-r0", "quartet-4-wide"} {
 			q := c.find(id)
 			if q == nil {
 				continue

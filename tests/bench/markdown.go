@@ -87,7 +87,7 @@ func (r *report) lossText(b *bytes.Buffer, o options) {
 	}
 	s := r.Settings
 	fmt.Fprintf(b, "## Residual loss, real time\n\n")
-	fmt.Fprintf(b, "%.3g Mbit/s in packets of 1316 bytes; total latency %d ms for every system (SRT's and RIST's buffer; Quartet's input hold of %d ms and latency_ms together); "+
+	fmt.Fprintf(b, "%.3g Mbit/s in packets of 1316 bytes; total latency %d ms for every system (SRT's and RIST's buffer; Quartet's input hold of %d ms and latency_ms together, with skew_ms and peer_hop_ms 0, because all paths are alike and end in one gateway); "+
 		"Quartet's parity %d %% per stream, where the planner sends any (\"r = 0\": none); both directions impaired; %d seeds of %.0f s, the first %.0f s under impairment not counted; nothing encrypted. "+
 		"Path n has the same seed in every system. Bounds: 95 %%, the wider of Wilson's over all packets and Student's t over the seeds; of no loss, the rule of three. "+
 		"\"wire\": UDP payload towards the receiver, all paths, as the relay counted it, for each byte of transport stream; \"per path\" is that divided by the paths, less 1; \"back\": feedback. "+
@@ -183,7 +183,7 @@ func (r *report) virtualText(b *bytes.Buffer) {
 	fmt.Fprintf(b, "**No figure here was measured in real time.** The project's own encoder, decoder, planner and relay channels run in virtual time, %d packets for each system and cell, %d seeds. "+
 		"SRT is a model: a packet is asked for when a later one has come and again each max(20 ms, RTT/2); whatever is asked for is sent again at once (as RETRANSMITALGO 0); requests and repeats meet the same network; "+
 		"a packet is handed on exactly its latency later, or given up. No reordering, no timer granularity, no flow control, no processing time. \"SRT as modelled\" has the whole latency, and shows how far to trust the model beside the real one above. "+
-		"\"sent\": packets on the wire, all paths, for each source packet.\n\n", v.Packets, v.Seeds)
+		"With wide staggers every path has what its stagger leaves of the latency. \"sent\": packets on the wire, all paths, for each source packet.\n\n", v.Packets, v.Seeds)
 	for _, c := range v.Cells {
 		fmt.Fprintf(b, "### Virtual: RTT %d ms, %s\n\n", c.RTTMS, titleOf(c.Link))
 		var rows [][]string

@@ -28,6 +28,9 @@ type system struct {
 	Parity bool   `json:"parity"`           // Quartet's Reed-Solomon parity
 	Query  string `json:"query,omitempty"`  // of the peers' URLs, both ends
 	Caller string `json:"caller,omitempty"` // of the sending end alone
+	// Stagger of each path in ms; nil: quartetd's own choice. What a path does
+	// not wait for its stagger, SRT gets for retransmission.
+	Stagger []int `json:"stagger_ms,omitempty"`
 }
 
 // srtFilter is SRT's own XOR FEC, columns and rows as in FACTS.
@@ -55,6 +58,16 @@ func allSystems() []system {
 	return all
 }
 
+// moreSystems are measured only when they are named: Quartet without parity
+// and with staggers so wide that an outage common to all paths ends between two
+// copies of a packet.
+func moreSystems() []system {
+	return []system{
+		{ID: "quartet-2-wide", Title: "Quartet, 2 paths, r = 0, stagger 0/120 ms", Family: familyQuartet, Paths: 2, Stagger: []int{0, 120}},
+		{ID: "quartet-4-wide", Title: "Quartet, 4 paths, r = 0, stagger 0/100/0/200 ms", Family: familyQuartet, Paths: 4, Stagger: []int{0, 100, 0, 200}},
+	}
+}
+
 func plural(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
@@ -78,8 +91,14 @@ func chosen(ids string) ([]system, error) {
 				}
 			}
 		}
+		for _, s := range moreSystems() {
+			if s.ID == id && !taken[id] {
+				found, taken[id] = true, true
+				picked = append(picked, s)
+			}
+		}
 		if !found {
-			return nil, fmt.Errorf("--systems: there is no %q: use all, a family (quartet, srt, rist) or ids such as quartet-2-r0, srt-algo0, rist-4", id)
+			return nil, fmt.Errorf("--systems: there is no %q: use all, a family (quartet, srt, rist) or ids such as quartet-2-r0, srt-algo0, rist-4; besides all: quartet-2-wide, quartet-4-wide", id)
 		}
 	}
 	return picked, nil
@@ -151,6 +170,9 @@ func (s *slot) control() string { return filepath.Join(s.dir, s.sys.ID+".sock") 
 // Quartet's total latency here: what is left of it goes into latency_ms.
 const pacerHold = 5 * time.Millisecond
 
+// planMargin is what the planner keeps for pacing and ticks, ms.
+const planMargin = 8
+
 // commands are the receiving and the sending program. Nothing is encrypted
 // here: it would cost the same processor time everywhere.
 func (s *slot) commands(o options, rtt time.Duration) (receive, send []string, err error) {
@@ -214,6 +236,8 @@ func (s *slot) quartet(o options, rtt time.Duration) (receive, send []string, er
 	b.Output.LatencyMS = config.Milliseconds((o.latency - pacerHold).Milliseconds())
 	b.Output.MaxBitrateKbps = config.Kbps(o.rateBPS / 1000)
 	b.Output.RTTMS = config.Milliseconds(rtt.Milliseconds())
+	// All paths are alike and end in one gateway.
+	b.Output.SkewMS, b.Output.PeerHopMS = 0, 0
 	b.Output.OverheadPercent = 0
 	if s.sys.Parity {
 		b.Output.OverheadPercent = o.overhead
@@ -232,6 +256,10 @@ func (s *slot) quartet(o options, rtt time.Duration) (receive, send []string, er
 	for i := range s.sys.Paths {
 		p := config.Default[config.Path]()
 		p.Name, p.URL, p.StreamID = fmt.Sprint(i+1), "srt://"+s.near[i].String(), fmt.Sprintf("%s-%d", s.sys.ID, i+1)
+		if s.sys.Stagger != nil {
+			by := config.Milliseconds(s.sys.Stagger[i])
+			p.StaggerMS, p.LatencyMS = &by, b.Output.LatencyMS-planMargin-by
+		}
 		b.Paths = append(b.Paths, p)
 		in := config.Default[config.GatewayInput]()
 		in.Name, in.Listener, in.StreamID = p.Name, "srt", p.StreamID

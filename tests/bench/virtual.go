@@ -47,18 +47,30 @@ type simSystem struct {
 	parity    bool
 	arq       bool
 	plain     bool
+	stagger   []int // of each path, ms; nil: simStagger on every second one
+}
+
+// staggerOf a path.
+func (s simSystem) staggerOf(path int) time.Duration {
+	if s.stagger != nil {
+		return time.Duration(s.stagger[path]) * time.Millisecond
+	}
+	return time.Duration(path%2) * simStagger
 }
 
 func simSystems() (all []simSystem) {
-	all = append(all, simSystem{"srt-model", "SRT as modelled, 1 path", 1, false, true, true})
+	all = append(all, simSystem{id: "srt-model", title: "SRT as modelled, 1 path", paths: 1, arq: true, plain: true})
 	for _, n := range []int{1, 2, 4} {
 		p := plural(n, "path")
 		all = append(all,
-			simSystem{fmt.Sprintf("quartet-%d", n), "Quartet, " + p + ", parity", n, true, true, false},
-			simSystem{fmt.Sprintf("quartet-%d-r0", n), "Quartet, " + p + ", r = 0", n, false, true, false})
+			simSystem{id: fmt.Sprintf("quartet-%d", n), title: "Quartet, " + p + ", parity", paths: n, parity: true, arq: true},
+			simSystem{id: fmt.Sprintf("quartet-%d-r0", n), title: "Quartet, " + p + ", r = 0", paths: n, arq: true})
 	}
 	for _, n := range []int{2, 4} {
-		all = append(all, simSystem{fmt.Sprintf("quartet-%d-noarq", n), "Quartet, " + plural(n, "path") + ", parity, no retransmission", n, true, false, false})
+		all = append(all, simSystem{id: fmt.Sprintf("quartet-%d-noarq", n), title: "Quartet, " + plural(n, "path") + ", parity, no retransmission", paths: n, parity: true})
+	}
+	for _, s := range moreSystems() {
+		all = append(all, simSystem{id: s.ID, title: s.Title, paths: s.Paths, arq: true, stagger: s.Stagger})
 	}
 	return all
 }
@@ -134,8 +146,8 @@ func planFor(o options, c cell, sys simSystem) (uplink.Plan, error) {
 	if sys.parity {
 		d.OverheadPercent = float64(o.overhead)
 	}
-	if sys.paths > 1 {
-		d.Stagger = simStagger
+	for i := range sys.paths {
+		d.Stagger = max(d.Stagger, sys.staggerOf(i))
 	}
 	return uplink.NewPlan(d)
 }
@@ -205,13 +217,13 @@ func (s *simulation) build(o options, c cell, sys simSystem, plan uplink.Plan, s
 		}
 	}
 	for i := range sys.paths {
-		p, err := newARQPath(fmt.Sprintf("path %d", i+1), uint64(seed), c.impairment(o.rateBPS), c.RTT/2, plan.SRTLatency, sys.arq)
+		by, latency := sys.staggerOf(i), plan.SRTLatency
+		if sys.stagger != nil {
+			latency += plan.Stagger - by
+		}
+		p, err := newARQPath(fmt.Sprintf("path %d", i+1), uint64(seed), c.impairment(o.rateBPS), c.RTT/2, latency, sys.arq)
 		if err != nil {
 			return err
-		}
-		var by time.Duration
-		if i%2 == 1 {
-			by = simStagger
 		}
 		s.paths, s.fifo = append(s.paths, p), append(s.fifo, staggered{by: by})
 		if sys.plain {
@@ -219,7 +231,7 @@ func (s *simulation) build(o options, c cell, sys simSystem, plan uplink.Plan, s
 			p.giveUp = func(time.Duration) { s.lost(1) }
 			continue
 		}
-		s.dec.SetPath(i, plan.SRTLatency+by, true)
+		s.dec.SetPath(i, latency+by, true)
 		p.deliver = func(at time.Duration, pkt []byte) { s.dec.Push(i, at, pkt) }
 	}
 	return nil
