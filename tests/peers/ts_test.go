@@ -2,6 +2,7 @@ package peers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,7 +27,7 @@ func run(t testing.TB, cfg uplink.SenderConfig) *sender {
 	t.Helper()
 	begin := time.Now()
 	cfg.Now = func() time.Duration { return time.Since(begin) }
-	cfg.PacketsPerMessage = 7
+	cfg.PacketsPerMessage = cmp.Or(cfg.PacketsPerMessage, 7)
 	s, err := uplink.NewSender(cfg)
 	if err != nil {
 		t.Fatal(err)

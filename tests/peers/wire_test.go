@@ -148,17 +148,18 @@ func secondImplementation(t testing.TB) {
 			Dialer: uplink.NewSRTCaller(end.port.Addr().String(), srt.Options{StreamID: id, Passphrase: passphrase, KeyLength: 32, Latency: plan.SRTLatency}),
 		})
 	}
-	s := run(t, uplink.SenderConfig{Plan: plan, Key: tagKey, Paths: paths})
+	// Three TS packets in a message: many messages, and little to compute.
+	s := run(t, uplink.SenderConfig{Plan: plan, PacketsPerMessage: 3, Key: tagKey, Paths: paths})
 	s.up(t)
 
 	// A stream with pauses, so that the timer closes blocks early.
-	const rate = 12_000_000
+	const rate = 5_000_000
 	gen := tsgen.New(rate, 5)
 	var want []byte
 	for i := range 16 {
 		// 6 to 285 source packets at a time, the last one not always full; more
 		// than 2048 in all, for a whole digest window.
-		ts := gen.Next(nil, 40+i*130)
+		ts := gen.Next(nil, 17+i*56)
 		want = append(want, ts...)
 		if err := pour(t.Context(), s, s.now, rate, ts); err != nil {
 			t.Fatal(err)
