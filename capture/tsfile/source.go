@@ -119,7 +119,7 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 			return nil
 		}
 		framer.Reset()
-		p.stamp.Loop(int64(p.index/line.Packets()) * line.Ticks())
+		p.stamp.Loop(p.index / line.Packets() * line.Ticks())
 	}
 }
 

@@ -215,7 +215,7 @@ func (l *Listener) run() {
 			l.mu.Unlock()
 			return
 		}
-		c := &Conn{id: C.SRTSOCKET(a.n), opts: l.opts}
+		c := &Conn{id: a.n, opts: l.opts}
 		if !adopt(c) {
 			C.q_close(c.id)
 			continue
