@@ -87,19 +87,20 @@ func Run(ctx context.Context, o Options) error {
 	defer os.RemoveAll(run)
 	d := &demo{opts: o, start: time.Now(), ledger: ledger.New()}
 	d.plan.control = filepath.Join(run, "control.sock")
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// Network and receivers outlive ctx: Ctrl-C ends the feed, and what is under
+	// way then still comes out and is compared.
+	play, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
+	defer end()
 
 	if err := d.setUp(); err != nil {
 		return err
 	}
 	defer d.stopAll()
-	wg.Go(func() { d.group.Run(ctx) })
+	wg.Go(func() { d.group.Run(play) })
 	for _, r := range d.outs {
-		wg.Go(func() { r.run(ctx) })
+		wg.Go(func() { r.run(play) })
 	}
 	if err := d.startPrograms(ctx); err != nil {
 		return err
