@@ -54,6 +54,7 @@ type pathParts struct {
 	kind              pathKind
 	addr              string
 	srt               srt.Options
+	least             srt.Options // with buffers that just hold the stream
 	udp               uplink.UDPConfig
 }
 
@@ -193,7 +194,7 @@ func buildPath(doc *config.Box, i int, plan uplink.Plan, stagger time.Duration) 
 	if d.Mode == config.ModeListener {
 		p.kind = listens
 	}
-	p.srt, err = boxplan.Socket(doc, i, plan)
+	p.srt, p.least, err = boxplan.Socket(doc, i, plan)
 	p.SRTLatency = p.srt.Latency
 	return p, err
 }
@@ -270,10 +271,10 @@ func (p *pathParts) dialer() (uplink.Dialer, error) {
 // for buffers that are larger than they need be: those of p may stay as they
 // are when q is asked for.
 func (p *pathParts) connects(q *pathParts, asked config.SRT) bool {
-	o := q.srt
-	for _, b := range []struct{ have, want, asked int }{{p.srt.FC, o.FC, asked.FC}, {p.srt.SndBuf, o.SndBuf, asked.SndBuf},
-		{p.srt.RcvBuf, o.RcvBuf, asked.RcvBuf}, {p.srt.UDPSndBuf, o.UDPSndBuf, asked.UDPSndBuf}, {p.srt.UDPRcvBuf, o.UDPRcvBuf, asked.UDPRcvBuf}} {
-		if b.asked > 0 && b.have != b.want || b.have < b.want {
+	o, least := q.srt, &q.least
+	for _, b := range []struct{ have, asked, least int }{{p.srt.FC, asked.FC, least.FC}, {p.srt.SndBuf, asked.SndBuf, least.SndBuf},
+		{p.srt.RcvBuf, asked.RcvBuf, least.RcvBuf}, {p.srt.UDPSndBuf, asked.UDPSndBuf, least.UDPSndBuf}, {p.srt.UDPRcvBuf, asked.UDPRcvBuf, least.UDPRcvBuf}} {
+		if b.asked > 0 && b.have != b.asked || b.have < b.least {
 			return false
 		}
 	}

@@ -130,7 +130,7 @@ func TestCheck(t *testing.T) {
 		{"kernel buffer", changed(func(d *config.Box) { d.Paths[0].SRT.UDPRcvBuf = 70_000 }), []string{"paths[0].srt.udp_rcvbuf_bytes (line ", "70000 is too small"}},
 		{"ceiling", changed(func(d *config.Box) { d.Paths[0].SRT.MaxBWKbps = 20_000 }), []string{"paths[0].srt.maxbw_kbps (line ", "20000 is less than the 22971 that the stream needs; write 22971"}},
 		{"input rate", changed(func(d *config.Box) { d.Paths[3].SRT.InputBWKbps = 19_999 }), []string{"paths[3].srt.inputbw_kbps (line ", "19999 is less than the 20000 that the stream needs; write 20000 or more, or leave it out"}},
-		{"more than memory holds", changed(func(d *config.Box) { d.Output.MaxBitrateKbps, d.Output.LatencyMS = 200_000, 15_000 }), []string{"output.latency_ms (line ", "15000 would need ", "packets of buffer at 223.9 Mbit/s", "and there are 262144 at most; use at most "}},
+		{"more than memory holds", changed(func(d *config.Box) { d.Output.MaxBitrateKbps, d.Output.LatencyMS = 200_000, 15_000 }), []string{"output.latency_ms (line ", " would need ", "packets of buffer at 223.9 Mbit/s", "and there are 262144 at most; use at most "}},
 		{"small packets", changed(func(d *config.Box) { d.Paths[3].SRT.MSS = 1280 }), []string{"paths[3].srt.mss_bytes (line ", "lower ts_packets_per_message to 6"}},
 	} {
 		f := filepath.Join(t.TempDir(), "box.json")

@@ -294,7 +294,7 @@ func TestSecrets(t *testing.T) {
 
 // TestRoundTrip: Encode leaves out defaults and loses nothing.
 func TestRoundTrip(t *testing.T) {
-	b, _, err := ParseBox(box(t, `"output": {`, `"output": {"fec": {"rows": 0}, "overhead_percent": 0, "loss_percent": 0.25, `,
+	b, _, err := ParseBox(box(t, `"output": {`, `"output": {"fec": {"rows": 0}, "loss_percent": 0.25, `,
 		`"leg": 1,`, `"leg": 1, "stagger_ms": 0, "merge_group": "all", "srt": {"retransmit_algo": 0, "snd_drop_delay_ms": -1},`))
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func Check(doc *config.Box) (plan uplink.Plan, warnings config.Issues, err error
 		if p.Profile == config.ProfileRTP {
 			continue
 		}
-		_, err := Socket(doc, i, plan)
+		_, _, err := Socket(doc, i, plan)
 		var wrong config.Issues
 		if errors.As(err, &wrong) {
 			if !slices.ContainsFunc(issues, func(i config.Issue) bool { return i.Path == wrong[0].Path }) { // output.latency_ms is all paths'

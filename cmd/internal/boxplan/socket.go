@@ -22,9 +22,11 @@ const (
 )
 
 // Socket gives the settings of the SRT socket of path i (profile ts or
-// rtp-fec), with buffers that hold the stream. err is of type config.Issues:
-// settings that do not fit the stream.
-func Socket(doc *config.Box, i int, plan uplink.Plan) (o srt.Options, err error) {
+// rtp-fec), with buffers that hold the stream for twice its rate, so that
+// overhead_percent may change without a new connection; least has those that
+// just hold it. err is of type config.Issues: settings that do not fit the
+// stream.
+func Socket(doc *config.Box, i int, plan uplink.Plan) (o, least srt.Options, err error) {
 	p, at := &doc.Paths[i], fmt.Sprintf("paths[%d]", i)
 	rtt := doc.Output.RTTMS.Duration()
 	o = socket.Options(p.SRT)
@@ -44,37 +46,35 @@ func Socket(doc *config.Box, i int, plan uplink.Plan) (o srt.Options, err error)
 	need := kbps(bitrate * int64(message+srtOver) / int64(message))
 	switch own := kbps(bitrate); {
 	case p.SRT.MaxBWKbps > 0 && p.SRT.MaxBWKbps < need:
-		return o, tooLittle(at+".srt.maxbw_kbps", p.SRT.MaxBWKbps, need)
+		return o, o, tooLittle(at+".srt.maxbw_kbps", p.SRT.MaxBWKbps, need)
 	case p.SRT.InputBWKbps > 0 && p.SRT.InputBWKbps < own:
-		return o, tooLittle(at+".srt.inputbw_kbps", p.SRT.InputBWKbps, own)
+		return o, o, tooLittle(at+".srt.inputbw_kbps", p.SRT.InputBWKbps, own)
 	}
 	longest := "output.latency_ms"
 	if p.LatencyMS > 0 {
 		longest = at + ".latency_ms"
 	}
 	if tooLong := socket.Fits(longest, bitrate, message, o.Latency, rtt); tooLong != nil {
-		return o, tooLong
+		return o, o, tooLong
 	}
-	// Sized by the messages that there will be; short ones are more. Buffers for
-	// twice the rate let overhead_percent change without a new connection.
+	// Sized by the messages that there will be; short ones are more.
 	o.PayloadSize = message
-	if roomy := o.Sized(2*bitrate, rtt); roomy.Validate() == nil {
-		o = roomy
-	} else {
-		o = o.Sized(bitrate, rtt)
+	least = o.Sized(bitrate, rtt)
+	if o = o.Sized(2*bitrate, rtt); o.Validate() != nil {
+		o = least
 	}
 	var wrong *srt.OptionError
 	switch err := o.Check(bitrate, rtt); {
 	case errors.As(err, &wrong):
-		return o, config.Issues{socket.Issue(at+".srt", longest, wrong)}
+		return o, o, config.Issues{socket.Issue(at+".srt", longest, wrong)}
 	case err != nil:
-		return o, config.Issues{{Path: at + ".srt", Problem: "does not fit: " + err.Error(), Remedy: "leave it to the planner"}}
+		return o, o, config.Issues{{Path: at + ".srt", Problem: "does not fit: " + err.Error(), Remedy: "leave it to the planner"}}
 	}
 	o.PayloadSize = payload
 	if p.MaxBitrateKbps > 0 {
 		limit(&o, p)
 	}
-	return o, nil
+	return o, least, nil
 }
 
 // limit keeps a path of limited capacity within it: no more is sent than that,
