@@ -146,7 +146,9 @@ func TestWatchSlow(t *testing.T) {
 	s.pass(4*time.Second, func(p []uplink.PathStats) { p[0].Link.SRT.MSRTT = 200 }).want("a long round trip", "path-rtt-high path/fec-a")
 
 	s = newScene(t).pass(3*time.Second, nil)
-	s.pass(time.Second, func(p []uplink.PathStats) { p[1].Arrival.Digest = rtp.Comparison{Different: p[1].Arrival.Digest.Different + 1} })
+	s.pass(time.Second, func(p []uplink.PathStats) {
+		p[1].Arrival.Digest = rtp.Comparison{Different: p[1].Arrival.Digest.Different + 1}
+	})
 	s.want("digests differ", "digest-mismatch path/fec-b")
 	s.pass(20*time.Second, nil).want("it stays for a while", "digest-mismatch path/fec-b")
 	s.pass(20*time.Second, nil).want("and goes")
