@@ -54,7 +54,11 @@ func eventLine(ev control.Event, sc screen) string {
 		severity = sc.severity(c.Severity, severity)
 	}
 	head := fmt.Sprintf("%s  %-7s  ", ev.Time.Local().Format(time.DateTime), ev.Kind)
-	return head + severity + " " + wrap(fmt.Sprintf("%s: %s [%s]", clean(c.Resource), clean(c.Text), clean(string(c.Code))), indent, max(sc.width-len(indent), 30))
+	text := clean(c.Text)
+	if c.Unit != "" {
+		text += fmt.Sprintf(" (%.3g %s)", c.Value, clean(c.Unit))
+	}
+	return head + severity + " " + wrap(fmt.Sprintf("%s: %s [%s]", clean(c.Resource), text, clean(string(c.Code))), indent, max(sc.width-len(indent), 30))
 }
 
 func printJSON(e *env, v any, indent bool) error {

@@ -19,6 +19,7 @@ type screen struct {
 	tty   bool // a terminal: --watch repaints it
 	color bool
 	width int // columns; 80 where it is not known
+	rows  int // 0 where it is not known
 }
 
 // newScreen looks at a file. NO_COLOR and TERM=dumb turn colour off, COLUMNS
@@ -34,6 +35,7 @@ func newScreen(f *os.File, getenv func(string) string) screen {
 	}
 	s.tty = true
 	s.color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+	s.rows = int(size.Row)
 	if size.Col >= 40 {
 		s.width = int(size.Col)
 	}
@@ -86,6 +88,17 @@ func fit(text string, columns int) string {
 		return text
 	}
 	return string(r[:max(columns-1, 0)]) + "…"
+}
+
+// clip shortens a text of several lines to the screen's height and says what is
+// left out: more lines than that would scroll the first ones away.
+func (s screen) clip(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	if s.rows < 2 || len(lines) <= s.rows {
+		return text
+	}
+	keep := s.rows - 2
+	return strings.Join(lines[:keep], "") + s.paint(dim, fmt.Sprintf("… %d more lines; quartetctl status shows all", len(lines)-1-keep)) + "\n"
 }
 
 // wrap breaks a text into lines of at most columns, the second and later ones

@@ -121,7 +121,7 @@ func watchStatus(e *env, c *control.Client, interval time.Duration, asJSON bool)
 		text := b.String()
 		switch {
 		case repaint: // home; clear what is left of each line, then of the screen
-			text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+			text = "\x1b[H" + strings.ReplaceAll(e.screen.clip(text), "\n", "\x1b[K\n") + "\x1b[J"
 		case !asJSON && !first:
 			text = "\n" + text
 		}
@@ -180,6 +180,9 @@ func inputLine(in control.Input, sc screen) string {
 	}
 	if in.State != control.InputOK && in.Filling {
 		text += " (null packets are sent)"
+	}
+	if in.Packets == 0 && in.State != control.InputOK {
+		return text // nothing has come that could be counted
 	}
 	return text + fmt.Sprintf(", %s, jitter %s, errors: continuity %s, transport %s, sync %s", bitrateWords(in.BitrateBPS), ms(in.JitterMS),
 		short(in.ContinuityErrors), short(in.TransportErrors), short(in.SyncLosses))
@@ -268,7 +271,7 @@ func stateShort(state string) string {
 func gateways(b *strings.Builder, list []control.Path, sc screen) {
 	first := true
 	for _, p := range list {
-		if p.Arrival == nil {
+		if p.Arrival == nil || p.Arrival.Merged.Delivered+p.Arrival.Merged.Lost == 0 {
 			continue
 		}
 		if first {

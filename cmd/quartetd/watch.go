@@ -210,7 +210,7 @@ func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 		w.input.rate = float64(errors-w.input.errors) / span.Seconds()
 		w.input.at, w.input.errors = now, errors
 	}
-	h.Measure(now, health.InputErrors, health.ResourceInput, w.input.rate, fmt.Sprintf("%.0f per second", w.input.rate))
+	h.Measure(now, health.InputErrors, health.ResourceInput, w.input.rate, "")
 
 	missing := ""
 	for _, l := range in.Legs {
@@ -241,7 +241,7 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	}
 	h.Set(now, health.PathUnreported, res, silent, detail)
 	h.Set(now, health.PathOverload, res, p.overload, "")
-	h.Measure(now, health.PathLoss, res, p.lossPercent, fmt.Sprintf("%.1f %%", p.lossPercent))
+	h.Measure(now, health.PathLoss, res, p.lossPercent, "")
 	h.Set(now, health.PathMTU, res, p.mtu, "reports pass, full packets do not")
 	h.Set(now, health.PathKey, res, p.badTag, "")
 	h.Set(now, health.GatewayLossy, res, p.lossy, "")

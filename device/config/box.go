@@ -102,7 +102,8 @@ type Output struct {
 	// not fit.
 	LatencyMS Milliseconds `json:"latency_ms" default:"500" range:"20..15000"`
 	// Repair packets of each path, in percent of its source packets. 0: none,
-	// retransmission and the other paths alone repair.
+	// retransmission and the other paths alone repair. A single rtp-fec path gets
+	// none while the latency has room for a retransmission, which does more.
 	OverheadPercent int `json:"overhead_percent" default:"10" range:"0..200"`
 	// Highest bit rate of the feed. Buffers, blocks and path capacity are
 	// planned for it.

@@ -35,7 +35,7 @@ var fieldDocs = map[string]string{
 	"Leg.Interface":               "Network interface of the second copy. Absent: the system's choice.",
 	"Leg.Source":                  "Received: source address of a source-specific multicast. Sent: the local address to send from.",
 	"Output.LatencyMS":            "Total latency from the instant at which the box sends a packet to its release by the gateway. The network's own one-way delay and the hold of input.jitter_ms come on top. The planner divides it between SRT's retransmissions, stagger, skew and the FEC block, and refuses what does not fit.",
-	"Output.OverheadPercent":      "Repair packets of each path, in percent of its source packets. 0: none, retransmission and the other paths alone repair.",
+	"Output.OverheadPercent":      "Repair packets of each path, in percent of its source packets. 0: none, retransmission and the other paths alone repair. A single rtp-fec path gets none while the latency has room for a retransmission, which does more.",
 	"Output.MaxBitrateKbps":       "Highest bit rate of the feed. Buffers, blocks and path capacity are planned for it.",
 	"Output.TSPacketsPerMessage":  "Transport stream packets in a message. 7 fills an ordinary network's packet; lower it where the preflight finds a smaller path MTU.",
 	"Output.Key":                  "The contribution key, at least 32 bytes in hex: authenticates every message to the gateway, which must have the same. Needed by rtp-fec paths.",

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"quartet/device/control"
+)
+
+// TestConfigCheckAsksTheParts: what planner and sockets would refuse at start is
+// an error with its field and place.
+func TestConfigCheckAsksTheParts(t *testing.T) {
+	const key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+	box := func(output, path string) string {
+		return `{"version":1,"name":"a","input":{"type":"udp","url":"udp://:5000"},
+"output":{"key":"` + key + `"` + output + `},
+"paths":[{"name":"a","url":"srt://10.0.0.1:9000","passphrase":"correct-horse-battery"` + path + `}]}`
+	}
+	gateway := func(input string) string {
+		return `{"version":1,"name":"g","contributions":[{"name":"c","key":"` + key + `",
+"inputs":[{"name":"i","mode":"caller","url":"srt://10.0.0.1:9000","passphrase":"correct-horse-battery"` + input + `}],
+"outputs":[{"name":"o","type":"file","url":"file:///tmp/o.ts"}]}]}`
+	}
+	for doc, want := range map[string]string{
+		box("", ""):                          "plan: ",
+		box(`,"latency_ms":20`, ""):          "-: error: output.latency_ms (line 2:",
+		box("", `,"latency_ms":499`):         "-: error: paths[0].latency_ms (line 3:",
+		box("", `,"srt":{"maxbw_kbps":900}`): "-: error: paths[0].srt.maxbw_kbps (line 3:",
+		box("", `,"max_bitrate_kbps":900`):   "-: warning: paths[0].max_bitrate_kbps (line 3:",
+		gateway(""):                          "valid gateway document",
+		gateway(`,"srt":{"fc_packets":500,"rcvbuf_bytes":700000}`): "-: error: contributions[0].inputs[0].srt.fc_packets (line 2:",
+		gateway(`,"srt":{"inputbw_kbps":900}`):                     "-: error: contributions[0].inputs[0].srt.inputbw_kbps (line 2:",
+	} {
+		r := call(t, &env{in: strings.NewReader(doc)}, "config", "check", "-")
+		if !strings.Contains(r.out, want) || (r.code == 0) == strings.Contains(want, "error") || r.err != "" {
+			t.Errorf("%s: %d\n%s%s", want, r.code, r.out, r.err)
+		}
+	}
+}
+
+// TestClip: on a terminal nothing scrolls away.
+func TestClip(t *testing.T) {
+	text := strings.Repeat("line\n", 30)
+	for rows, want := range map[int]string{
+		0: text, 31: text, 100: text,
+		30: strings.Repeat("line\n", 28) + "… 2 more lines; quartetctl status shows all\n",
+		10: strings.Repeat("line\n", 8) + "… 22 more lines; quartetctl status shows all\n",
+	} {
+		got := screen{rows: rows, width: 80}.clip(text)
+		if got != want {
+			t.Errorf("%d rows: %q", rows, got)
+		}
+		if n := strings.Count(got, "\n"); rows > 0 && n >= rows {
+			t.Errorf("%d rows: %d lines", rows, n)
+		}
+	}
+}
+
+// TestIdleInput: what has not come has no jitter and no errors.
+func TestIdleInput(t *testing.T) {
+	in := control.Input{URL: "udp://:5000", State: control.InputWaiting, Reason: "no such interface"}
+	if got := inputLine(in, screen{width: 80}); got != "udp://:5000: waiting: no such interface" {
+		t.Error(got)
+	}
+	in.Packets, in.State, in.Reason, in.Filling = 7, control.InputLost, "", true
+	if got := inputLine(in, screen{width: 80}); !strings.HasPrefix(got, "udp://:5000: lost (null packets are sent), 0 bit/s, jitter") {
+		t.Error(got)
+	}
+}
