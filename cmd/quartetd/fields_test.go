@@ -1,11 +1,14 @@
 package main
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"quartet/device/config"
 	"quartet/tests/fields"
+	"quartet/uplink"
 )
 
 const testKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -43,6 +46,9 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 			return nil, nil, nil, err
 		}
 		p, more, err := build(d)
+		if err == nil {
+			starts(t, p, doc)
+		}
 		return d, p, append(warnings, more...), err
 	}
 	var r fields.Result
@@ -100,6 +106,27 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 		"output.loss_percent": "the plan's advice: TestLossPercentAdvises",
 		"paths[].merge_group": "stagger and skew, where paths share one: TestMergeGroup",
 	})
+}
+
+// starts makes sure that what check accepts is not refused at the start.
+func starts(t *testing.T, p parts, doc []byte) {
+	t.Helper()
+	now := func() time.Duration { return 0 }
+	if _, err := p.source.open(now, slog.New(slog.DiscardHandler)); err != nil {
+		t.Errorf("accepted, and its input is refused at start: %v\n%s", err, doc)
+	}
+	sc := uplink.SenderConfig{Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept}
+	for i := range p.paths {
+		if err := p.paths[i].srt.Validate(); err != nil {
+			t.Errorf("accepted, and path %d is refused at start: %v\n%s", i, err, doc)
+		}
+		pc := p.paths[i].PathConfig
+		pc.Queue = 16 // thousands are built
+		sc.Paths = append(sc.Paths, pc)
+	}
+	if _, err := uplink.NewSender(sc); err != nil {
+		t.Errorf("accepted, and the sender refuses it: %v\n%s", err, doc)
+	}
 }
 
 // pair makes the input an ST 2022-7 pair.

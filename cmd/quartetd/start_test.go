@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"quartet/device/config"
 	"quartet/device/control"
+	"quartet/tests/freeport"
 	"quartet/uplink/srt"
 )
 
@@ -32,16 +34,7 @@ func holdPort(t testing.TB) string {
 // freePort is a UDP port that nobody has.
 func freePort(t testing.TB) string {
 	t.Helper()
-	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_, port, err := net.SplitHostPort(c.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return strconv.Itoa(freeport.UDP(t))
 }
 
 // dial calls an SRT listener until it answers.

@@ -16,6 +16,7 @@ import (
 
 	"quartet/device/config"
 	"quartet/device/control"
+	"quartet/tests/freeport"
 	"quartet/tests/tsgen"
 )
 
@@ -81,7 +82,7 @@ func NewBox(t testing.TB, cfg Config, change func(*config.Box)) (*Chain, *Box) {
 	cfg.box = true
 	c := New(t, cfg)
 	b := &Box{c: c, dir: t.TempDir()}
-	port := c.freePort()
+	port := uint16(freeport.UDP(t))
 	b.Input = net.UDPAddrFromAddrPort(loopback(port))
 	b.Socket = filepath.Join(b.dir, "control.sock")
 	b.Doc = c.BoxConfig(b.Input.String(), b.Socket)
@@ -218,14 +219,14 @@ func (b *Box) Alarms() string {
 // count in Check.
 func (b *Box) WaitUp() {
 	b.c.T.Helper()
-	b.c.Eventually(25*time.Second, "every path up and reported", func() bool {
+	b.c.explained(25*time.Second, "every path up and reported", func() bool {
 		for _, p := range b.Status().Paths {
 			if p.State != control.PathUp || p.Arrival == nil {
 				return false
 			}
 		}
 		return true
-	})
+	}, func() string { return fmt.Sprintf("%+v\n%s", b.Status().Paths, b.Log()) })
 	b.c.from = b.c.Now()
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"quartet/capture/mpegts"
+	"quartet/tests/freeport"
 	"quartet/tests/ledger"
 	"quartet/tests/relay"
 	"quartet/tests/tsgen"
@@ -28,6 +29,7 @@ type Config struct {
 	Paths    int           // 4
 	OneGate  bool          // all paths end at one gateway; else each at its own
 	Peers    bool          // gateways 2i and 2i+1 forward to each other
+	Absent   int           // the first so many gateways are left to the test, which runs them as programs
 	RateBPS  int64         // 10 Mbit/s
 	Latency  time.Duration // total; 300 ms
 	RTT      time.Duration // of the relays; 30 ms
@@ -86,7 +88,7 @@ func New(t testing.TB, cfg Config) *Chain {
 	c.addGateways()
 	c.addRelays()
 	c.wg.Go(func() { c.Group.Run(ctx) })
-	for _, g := range c.Gateways {
+	for _, g := range c.Gateways[c.Cfg.Absent:] {
 		g.Start()
 	}
 	if c.Cfg.box {
@@ -171,17 +173,6 @@ func loopback(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 }
 
-// freePort takes a UDP port that stays ours in practice: an ephemeral port is
-// not given out again soon.
-func (c *Chain) freePort() uint16 {
-	l, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback(0)))
-	if err != nil {
-		c.T.Fatal(err)
-	}
-	defer l.Close()
-	return l.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-}
-
 func (c *Chain) addGateways() {
 	n := c.Cfg.Paths
 	if c.Cfg.OneGate {
@@ -194,7 +185,7 @@ func (c *Chain) addGateways() {
 		}
 		conn.SetReadBuffer(4 << 20)
 		g := &Gateway{c: c, Index: i, Out: c.Ledger.Output(fmt.Sprint("gateway ", i)), conn: conn}
-		listen := loopback(c.freePort()).String()
+		listen := loopback(uint16(freeport.UDP(c.T))).String()
 		g.Config = gateway.Config{
 			Name: fmt.Sprint("gateway ", i), Now: c.Now,
 			Listeners: []gateway.Listener{{Address: listen, SRT: srt.Options{Latency: 20 * time.Millisecond}}},
@@ -303,10 +294,16 @@ func (c *Chain) WaitUp() {
 // Eventually polls until ok or fails the test.
 func (c *Chain) Eventually(within time.Duration, what string, ok func() bool) time.Duration {
 	c.T.Helper()
+	return c.explained(within, what, ok, func() string { return "" })
+}
+
+// explained is Eventually with more to say about a failure.
+func (c *Chain) explained(within time.Duration, what string, ok func() bool, why func() string) time.Duration {
+	c.T.Helper()
 	begun := time.Now()
 	for !ok() {
 		if time.Since(begun) > within {
-			c.T.Fatalf("not within %v: %s", within, what)
+			c.T.Fatalf("not within %v: %s\n%s", within, what, why())
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -52,6 +52,16 @@ func (p *Process) Kill(sig syscall.Signal) (time.Duration, int) {
 // Signal sends a signal.
 func (p *Process) Signal(sig syscall.Signal) { p.cmd.Process.Signal(sig) }
 
+// Ended tells whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // PID of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

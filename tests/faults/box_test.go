@@ -157,9 +157,8 @@ func arrivedOn(b *chain.Box, path int) uint64 {
 // 3 s, the output of its sibling loses nothing.
 func TestF10_GatewayKilled(t *testing.T) {
 	chain.Try(t, func(t testing.TB) {
-		c, b := chain.NewBox(t, chain.Config{Overhead: 12, Seed: 10}, func(d *config.Box) {})
+		c, b := chain.NewBox(t, chain.Config{Overhead: 12, Seed: 10, Absent: 1}, nil)
 		g := c.Gateways[0]
-		g.Stop()
 		gw := startGateway(t, c, 0)
 		stop := b.Background()
 		b.WaitUp()
@@ -293,5 +292,11 @@ func startGateway(t testing.TB, c *chain.Chain, i int) gatewayProcess {
 		t.Fatal(err)
 	}
 	p := chain.StartProcess(t, filepath.Join(dir, "log"), chain.Program(t, "./cmd/quartet-gateway"), "run", "--config", file)
+	c.Eventually(10*time.Second, "the gateway listens", func() bool {
+		if p.Ended() {
+			t.Fatalf("quartet-gateway ended at its start:\n%s", p.Log())
+		}
+		return strings.Contains(p.Log(), "msg=listening")
+	})
 	return gatewayProcess{p}
 }

@@ -21,10 +21,9 @@ var soak = flag.Duration("soak", 12*time.Second, "how long F24 runs; hours show 
 // only catches what leaks fast; `make soak` runs it for hours.
 func TestF24_Soak(t *testing.T) {
 	c, b := chain.NewBox(t, chain.Config{
-		Overhead: 12, Seed: 24,
+		Overhead: 12, Seed: 24, Absent: 1,
 		Relay: relay.Impairment{Burst: relay.Burst{Loss: 0.01, MeanMS: 5}, Duplicate: relay.Chance{Rate: 0.01, ByMS: 5}},
 	}, nil)
-	c.Gateways[0].Stop()
 	gw := startGateway(t, c, 0)
 	stop := b.Background()
 	b.WaitUp()

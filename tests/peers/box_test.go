@@ -13,6 +13,7 @@ import (
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/tests/chain"
+	"quartet/tests/freeport"
 )
 
 // ffmpegLive are the arguments of a live picture and sound, three seconds of
@@ -86,7 +87,7 @@ func TestQuartetdTakesFeeds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			timed(t, func(t testing.TB) {
-				port := udpPorts(t)
+				port := freeport.UDP(t)
 				ch, box := chain.NewBox(t, chain.Config{Paths: 2, OneGate: true, RateBPS: 2 * feedRate, Latency: roomy, RTT: 20 * ms}, func(d *config.Box) {
 					c.input(&d.Input, port)
 					d.Input.LossAfterMS, d.Input.OnInputLoss, d.Input.StopAfterMS = 1500, config.LossStop, 0

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quartet/tests/chain"
+	"quartet/tests/freeport"
 	"quartet/tests/relay"
 	"quartet/uplink"
 	"quartet/uplink/gateway"
@@ -178,7 +179,7 @@ func payload(pkts [][]byte) (ts []byte) {
 // gives their checksums.
 func ffmpegPlays(t testing.TB, c *chain.Chain, i, n int) *child {
 	t.Helper()
-	port := udpPorts(t, 1)
+	port := freeport.UDP(t, 1)
 	// Payload type 33 is static, so this says no more than port and address.
 	sdp := filepath.Join(t.TempDir(), "feed.sdp")
 	text := fmt.Sprintf("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=video %d RTP/AVP 33\n", port)
@@ -203,7 +204,7 @@ type player struct {
 // The one that ends it is swallowed, and the decoder may still give another.
 func gstreamerPlays(t testing.TB, c *chain.Chain, i, n int) *player {
 	t.Helper()
-	port := udpPorts(t)
+	port := freeport.UDP(t)
 	p := &player{file: filepath.Join(t.TempDir(), "pictures"), size: 480 * 270 * 3 / 2}
 	pipeline := fmt.Sprintf("-q udpsrc address=127.0.0.1 port=%d buffer-size=2000000 caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=MP2T,payload=33 ! "+
 		"rtpjitterbuffer latency=100 ! rtpmp2tdepay ! tsdemux ! h264parse ! openh264dec ! identity eos-after=%d ! filesink location=%s sync=false", port, n+1, p.file)

@@ -164,31 +164,6 @@ func until(t testing.TB, within time.Duration, what string, ok func() bool) {
 	}
 }
 
-// udpPorts finds a port that is free, and those above it by the offsets, for
-// programs that cannot choose one and tell it.
-func udpPorts(t testing.TB, offsets ...int) int {
-	t.Helper()
-	for range 50 {
-		l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		port, free := l.LocalAddr().(*net.UDPAddr).Port, true
-		for _, o := range offsets {
-			other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port + o})
-			if free = free && err == nil; err == nil {
-				other.Close()
-			}
-		}
-		l.Close()
-		if free {
-			return port
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
 func local(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // bound tells whether somebody receives on a UDP port of the loopback.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/tests/freeport"
 	"quartet/tests/relay"
 	"quartet/uplink"
 )
@@ -176,7 +177,7 @@ type repairer struct {
 
 func gstreamerRepairs(t testing.TB) *repairer {
 	t.Helper()
-	r := &repairer{send: udpPorts(t, 2, 4), media: udpPorts(t)}
+	r := &repairer{send: freeport.UDP(t, 2, 4), media: freeport.UDP(t)}
 	const media = "media=video,clock-rate=90000,encoding-name=MP2T,payload=33"
 	const fec = "media=application,clock-rate=90000,encoding-name=PARITYFEC,payload=96"
 	source := func(port int, caps string) string {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/tests/freeport"
 	"quartet/uplink"
 	"quartet/uplink/srt"
 )
@@ -75,7 +76,7 @@ const tsLatency = 500 * time.Millisecond
 // given, without its latency, whose unit the programs do not agree on.
 func tsSender(t testing.TB, mode string, key int, receiver func(url string)) *sender {
 	t.Helper()
-	port := udpPorts(t)
+	port := freeport.UDP(t)
 	o := srt.Options{PayloadSize: srt.TSPayload, Passphrase: passphrase, KeyLength: key, Latency: tsLatency, ConnectTimeout: 500 * ms}
 	url := fmt.Sprintf("srt://%s?mode=%s&passphrase=%s", local(port), mode, passphrase)
 	if mode == "listener" {

@@ -5,13 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"net"
-	"net/netip"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"quartet/fec"
+	"quartet/tests/freeport"
 	"quartet/tests/tsgen"
 	"quartet/uplink/rtp"
 	"quartet/uplink/srt"
@@ -370,15 +370,10 @@ func startGateway(t testing.TB, cfg Config) (g *Gateway, stop func()) {
 
 const loopback = "127.0.0.1:0"
 
-// port is a listener address that is free now.
+// freePort is a listener address that is free now.
 func freePort(t testing.TB) string {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	return netip.MustParseAddrPort(c.LocalAddr().String()).String()
+	return fmt.Sprintf("127.0.0.1:%d", freeport.UDP(t))
 }
 
 func listening(streamID, passphrase string) Input {

@@ -3,12 +3,15 @@ package srt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"quartet/tests/freeport"
 )
 
 func TestRefusalsInWords(t *testing.T) {
@@ -37,12 +40,7 @@ func TestRefusalsInWords(t *testing.T) {
 
 func closedPort(t *testing.T) string {
 	t.Helper()
-	u, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.Close()
-	return u.LocalAddr().String()
+	return fmt.Sprintf("127.0.0.1:%d", freeport.UDP(t))
 }
 
 func TestNoListener(t *testing.T) {

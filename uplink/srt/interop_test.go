@@ -5,14 +5,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"quartet/tests/freeport"
 )
 
 // plain needs no escaping in a URL: the programs differ in how they undo it.
@@ -32,11 +34,7 @@ func program(t *testing.T, name, pkg string) string {
 // choose one and tell it.
 func freePort(t *testing.T) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(closedPort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return strconv.Itoa(freeport.UDP(t))
 }
 
 // call dials until the program on the other side has begun to listen.
