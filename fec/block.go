@@ -17,6 +17,7 @@ type block struct {
 	rows    uint16 // parity rows at hand
 	first   int32  // list of the buffers that hold them, or -1
 	done    bool   // takes no more rows: complete, given up or released
+	refuted bool   // E is too short for one of its source packets
 	seen    [4]uint64
 }
 
@@ -76,8 +77,9 @@ func (t *blockTable) remove(i int32) {
 	t.free = append(t.free, i)
 }
 
-// add takes a repair packet whose block begins at isn. On rowKept the block
-// may have become solvable: see ready.
+// add takes a repair packet whose block begins at isn. The first one of a block
+// says what the block is; those that differ from it are dropped. On rowKept the
+// block may have become solvable: see ready.
 func (t *blockTable) add(isn uint64, h *RepairHeader, symbol []byte) (int32, verdict) {
 	w := t.win
 	end := isn + uint64(h.N)
@@ -86,8 +88,6 @@ func (t *blockTable) add(isn uint64, h *RepairHeader, symbol []byte) (int32, ver
 		return -1, rowUnneeded // or from before the first packet: not solvable
 	case end > w.head+w.span:
 		return -1, rowOutside
-	case len(symbol) > w.pool.size:
-		return -1, rowDisagrees
 	}
 	w.reserve(end)
 	i := w.at(isn).block
@@ -102,6 +102,8 @@ func (t *blockTable) add(isn uint64, h *RepairHeader, symbol []byte) (int32, ver
 	}
 	bit := uint64(1) << (h.ESI & 63)
 	switch {
+	case b.refuted:
+		return -1, rowDisagrees
 	case b.seen[h.ESI>>6]&bit != 0:
 		return -1, rowDuplicate
 	case b.done || b.rows >= uint16(b.n):
@@ -152,14 +154,18 @@ func (t *blockTable) open(isn uint64, h *RepairHeader, symbol int) int32 {
 	return i
 }
 
-// arrived notes that a missing source packet of block i is now at hand.
-func (t *blockTable) arrived(i int32, size int) {
+// arrived notes that a missing source packet of block i is now at hand, and
+// returns how many rows it refutes: it is longer than their E allows.
+func (t *blockTable) arrived(i int32, size int) (refuted uint64) {
 	b := &t.blocks[i]
 	b.missing--
-	if b.missing == 0 || aduHeader+size > int(b.symbol) {
-		// Complete; or the rows are not of this packet's block.
+	if aduHeader+size > int(b.symbol) {
+		b.refuted, refuted = true, uint64(b.rows)
+	}
+	if b.missing == 0 || b.refuted {
 		t.finish(i)
 	}
+	return refuted
 }
 
 // ready reports whether block i can be solved.

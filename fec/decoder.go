@@ -21,7 +21,7 @@ type DecoderConfig struct {
 	// DefaultMaxPacket. Longer ones are dropped as malformed.
 	MaxPacket int
 	// Deliver receives every packet, in sequence, when it is due. It must not
-	// call the Decoder, except Stats.
+	// call the Decoder, except Stats, which does not count the delivery yet.
 	Deliver func(*Delivery)
 }
 
@@ -163,11 +163,12 @@ func (d *Decoder) SetLatency(latency time.Duration) {
 // Push takes a packet that path delivered now: a source or a repair packet,
 // its tag checked and cut off. pkt is not kept. Packets are delivered by Tick;
 // by Push only those that must make room when the window overflows or when the
-// sender's clock jumped.
-func (d *Decoder) Push(path int, now time.Duration, pkt []byte) {
+// sender's clock jumped. It is false if pkt is malformed: neither of the two by
+// its form.
+func (d *Decoder) Push(path int, now time.Duration, pkt []byte) (formed bool) {
 	if path < 0 || path >= MaxStreams || d.active>>path&1 == 0 {
 		d.stats.Inactive++
-		return
+		return true // not looked at
 	}
 	h, err := parseSource(pkt)
 	switch {
@@ -175,16 +176,18 @@ func (d *Decoder) Push(path int, now time.Duration, pkt []byte) {
 		d.pushSource(path, now, h, pkt)
 	case err == nil && h.pt == d.repairPT:
 		r, symbol, err := ParseRepair(pkt)
-		if err != nil {
+		if err != nil || len(symbol) > aduHeader+d.maxPacket {
 			d.stats.Malformed++
-			return
+			return false
 		}
 		d.paths[path].stats.Repairs++
 		d.stats.Repairs++
 		d.pushRepair(now, &r, symbol)
 	default:
 		d.stats.Malformed++
+		return false
 	}
+	return true
 }
 
 // Tick releases, in order, everything that is due by now.

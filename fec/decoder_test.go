@@ -214,8 +214,8 @@ func TestDeliveryFields(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	for i, want := range []PathStats{
-		{Path: 0, On: true, Received: 4, Repairs: 1, LostHere: 3, ByOtherPath: 1, ByParity: 1, Unrecovered: 1, First: 4, Highest: oneCycle + 6},
-		{Path: 1, On: true, Received: 5, LostHere: 4, ByOtherPath: 2, ByParity: 1, Unrecovered: 1, Late: 2, Duplicates: 1, First: 1, Highest: oneCycle + 6},
+		{Path: 0, On: true, Received: 4, Repairs: 1, InTime: 4, LostHere: 3, ByOtherPath: 1, ByParity: 1, Unrecovered: 1, First: 4, Highest: oneCycle + 6},
+		{Path: 1, On: true, Received: 5, InTime: 3, LostHere: 4, ByOtherPath: 2, ByParity: 1, Unrecovered: 1, Late: 2, Duplicates: 1, First: 1, Highest: oneCycle + 6},
 	} {
 		got := s.Paths[i]
 		got.SkewMS, got.JitterMS = 0, 0
@@ -250,11 +250,55 @@ func TestPathCountsWhileItIsOn(t *testing.T) {
 	d.Tick(time.Hour)
 	s := d.Stats()
 	// The packets in the window when the path goes off or dies: 10 ms of them.
-	if p := s.Paths[1]; p.Received != 200 || p.LostHere < 80 || p.LostHere > 100 || p.ByOtherPath != p.LostHere {
+	if p := s.Paths[1]; p.Received != 200 || p.InTime != 200 || p.LostHere < 80 || p.LostHere > 100 || p.ByOtherPath != p.LostHere {
 		t.Errorf("%+v", p)
 	}
 	if s.Inactive != 100 || s.Lost != 0 || s.Delivered != 600 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Every packet that is released or lost is accounted once on each path, also
+// when it came before its turn and its SSRC was still a candidate; and Stats,
+// asked at the first delivery of an epoch, divides the epochs exactly.
+func TestEachPacketIsAccountedOnce(t *testing.T) {
+	d := newRig(t, 200*time.Millisecond, 2)
+	deliver := d.deliver
+	var before []PathStats // the counters when the present epoch began
+	var merged DecoderStats
+	d.deliver = func(x *Delivery) {
+		if x.Epoch {
+			merged = d.Stats()
+			before = merged.Paths
+		}
+		deliver(x)
+	}
+	now := time.Duration(0)
+	for epoch := range 3 {
+		ssrc, first := uint32(100+epoch), 1000*epoch
+		for n := first; n < first+700; n++ {
+			for path := range 2 {
+				if n%10 != 3 && (n%2 == path || n%10 < 5) {
+					d.Push(path, now, streamPacket(ssrc, n))
+				}
+			}
+			now += time.Millisecond
+			d.Tick(now)
+		}
+	}
+	d.Tick(now + time.Second)
+	s := d.Stats()
+	if got := s.Delivered + s.Lost - merged.Delivered - merged.Lost; got != 700 || s.Epochs != 3 {
+		t.Fatalf("%d packets in the last of %d epochs, want 700 in the third", got, s.Epochs)
+	}
+	for i, p := range s.Paths {
+		b := before[i]
+		if got := p.InTime + p.LostHere - b.InTime - b.LostHere; got != 700 {
+			t.Errorf("path %d accounts for %d packets, want 700: %+v, at the beginning %+v", i, got, p, b)
+		}
+		if p.ByOtherPath == b.ByOtherPath || p.LostHere != p.ByOtherPath+p.ByParity+p.Unrecovered {
+			t.Errorf("path %d: %+v", i, p)
+		}
 	}
 }
 

@@ -28,10 +28,17 @@ func TestMalformedPackets(t *testing.T) {
 	}
 	long := streamPacket(1, 1)
 	bad = append(bad, append(long, make([]byte, 2000)...))
+	// A symbol one byte longer than the longest source packet makes.
+	bad = append(bad, append(bytes.Clone(good), make([]byte, repairHeader+aduHeader+DefaultMaxPacket+1-len(good))...))
 	for _, b := range bad {
-		d.Push(0, time.Millisecond, b)
+		if d.Push(0, time.Millisecond, b) {
+			t.Errorf("%x… is held to be well-formed", b[:min(len(b), 24)])
+		}
 	}
-	if s := d.Stats(); s.Malformed != uint64(len(bad)) || s.Repairs != 0 {
+	if d.stats.Malformed == uint64(len(bad)) && !d.Push(0, time.Millisecond, append(bytes.Clone(good), make([]byte, repairHeader+aduHeader+DefaultMaxPacket-len(good))...)) {
+		t.Error("the longest symbol is held to be malformed")
+	}
+	if s := d.Stats(); s.Malformed != uint64(len(bad)) || s.Repairs != 1 {
 		t.Errorf("%d malformed of %d, %d repair packets", s.Malformed, len(bad), s.Repairs)
 	}
 }
@@ -65,6 +72,48 @@ func TestDisagreeingRepairs(t *testing.T) {
 	if s := d.Stats(); s.Disagreeing != 7 || s.Lost != 0 || s.RecoveredParity != 2 || s.BadRecovery != 0 {
 		s.Paths = nil
 		t.Errorf("%+v", s)
+	}
+}
+
+// Repair packets whose E is too short for a source packet of their block are
+// dropped, whether the packet came before them or comes after. Those that came
+// first hold: the block then has no parity, and loses nothing else.
+func TestRepairTooShortForItsBlock(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		d := newRig(t, 100*time.Millisecond, 1)
+		source, repair := codedStream(t, 1, 1, 8, 4)
+		short := func(i int) []byte { return repair[i][:len(repair[i])-1] }
+		at := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+		d.Push(0, 0, streamPacket(1, 0))
+		if before {
+			d.Push(0, at(1), source[0])
+		}
+		d.Push(0, at(2), short(0))
+		d.Push(0, at(2), short(1))
+		if !before {
+			d.Push(0, at(3), source[0])
+		}
+		d.Push(0, at(4), short(2))
+		for n, p := range source[1:] {
+			if n != 3 && n != 5 {
+				d.Push(0, at(5+n), p)
+			}
+		}
+		d.Push(0, at(20), repair[2])
+		d.Push(0, at(20), repair[3])
+		d.Tick(time.Second)
+		// The short ones came to a block that had a longer packet: the others
+		// are the first of it that hold. Or they were first.
+		disagreeing, recovered := uint64(3), uint64(2)
+		if !before {
+			disagreeing, recovered = 5, 0
+		}
+		s := d.Stats()
+		if s.Disagreeing != disagreeing || s.RecoveredParity != recovered || s.Lost != 2-recovered || s.Delivered != 7+recovered || s.BadRecovery != 0 {
+			s.Paths = nil
+			t.Errorf("packet first: %v: %+v", before, s)
+		}
+		audit(t, d.Decoder)
 	}
 }
 

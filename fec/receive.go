@@ -129,7 +129,7 @@ func (d *Decoder) store(e *epoch, s *slot, now time.Duration, ts int64, pkt []by
 	}
 	e.joined(s)
 	if missing && s.block >= 0 {
-		e.blocks.arrived(s.block, len(pkt))
+		d.stats.Disagreeing += e.blocks.arrived(s.block, len(pkt))
 		d.solve(e, s.block, now)
 	}
 	return true

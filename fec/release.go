@@ -38,29 +38,11 @@ func (d *Decoder) force(e *epoch, now time.Duration, seq uint64) {
 	}
 }
 
-// give delivers the head, which is at hand, and accounts it: each path that
-// counts either brought it in time, or did not, and then another path or
+// give delivers the head, which is at hand, and then accounts it: each path
+// that counts either brought it in time, or did not, and then another path or
 // parity did.
 func (d *Decoder) give(e *epoch, s *slot, at time.Duration) {
 	parity := s.arrived == 0
-	for m := e.counts & d.active &^ s.arrived; m != 0; m &= m - 1 {
-		i := bits.TrailingZeros64(m)
-		if s.seq < e.paths[i].from {
-			continue
-		}
-		p := &d.paths[i].stats
-		p.LostHere++
-		if parity {
-			p.ByParity++
-		} else {
-			p.ByOtherPath++
-		}
-	}
-	d.stats.Delivered++
-	d.stats.DeliveredBytes += uint64(s.size)
-	if parity {
-		d.stats.RecoveredParity++
-	}
 	d.last = max(d.last, at)
 	d.out = Delivery{
 		Packet: e.win.packet(s), Seq: s.seq, Count: 1, Release: d.last, SSRC: e.ssrc,
@@ -70,6 +52,26 @@ func (d *Decoder) give(e *epoch, s *slot, at time.Duration) {
 	e.lastTS = e.headTS()
 	e.fresh, e.anew, e.clock.locked = false, false, true
 	d.deliver(&d.out)
+	for m := e.counts & d.active; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m)
+		p := &d.paths[i].stats
+		switch {
+		case s.seq < e.paths[i].from:
+		case s.arrived>>i&1 != 0:
+			p.InTime++
+		case parity:
+			p.LostHere++
+			p.ByParity++
+		default:
+			p.LostHere++
+			p.ByOtherPath++
+		}
+	}
+	d.stats.Delivered++
+	d.stats.DeliveredBytes += uint64(s.size)
+	if parity {
+		d.stats.RecoveredParity++
+	}
 	e.advance(s.seq + 1)
 }
 
@@ -84,18 +86,11 @@ func (d *Decoder) lostBy(e *epoch, now time.Duration) uint64 {
 	return n
 }
 
-// lose delivers n lost packets from the head on, not later than now.
+// lose delivers n lost packets from the head on, not later than now, and then
+// accounts them.
 func (d *Decoder) lose(e *epoch, n uint64, now time.Duration) {
 	w := &e.win
 	first, end := w.head, w.head+n
-	for m := e.counts & d.active; m != 0; m &= m - 1 {
-		i := bits.TrailingZeros64(m)
-		if from := max(first, e.paths[i].from); from < end {
-			d.paths[i].stats.LostHere += end - from
-			d.paths[i].stats.Unrecovered += end - from
-		}
-	}
-	d.stats.Lost += n
 	step := uint64(1)
 	if n > MaxLostRun {
 		step = n
@@ -111,6 +106,14 @@ func (d *Decoder) lose(e *epoch, n uint64, now time.Duration) {
 		e.anew = false
 		d.deliver(&d.out)
 	}
+	for m := e.counts & d.active; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m)
+		if from := max(first, e.paths[i].from); from < end {
+			d.paths[i].stats.LostHere += end - from
+			d.paths[i].stats.Unrecovered += end - from
+		}
+	}
+	d.stats.Lost += n
 	for seq := first; seq < min(end, w.limit); seq++ {
 		s := w.at(seq)
 		s.how |= released

@@ -44,14 +44,15 @@ type DecoderStats struct {
 	Paths []PathStats `json:"paths"` // one per path that is or was on, by index
 }
 
-// PathStats tells how one path did. For each packet released while the path
-// counts: arrived here in time, or LostHere, which is the sum of ByOtherPath,
-// ByParity and Unrecovered.
+// PathStats tells how one path did. Each packet released or lost while the path
+// counts is either InTime or LostHere, which is the sum of ByOtherPath, ByParity
+// and Unrecovered.
 type PathStats struct {
 	Path        int    `json:"path"`
 	On          bool   `json:"on"`
 	Received    uint64 `json:"received"` // source packets, late ones too, duplicates not
 	Repairs     uint64 `json:"repairs"`
+	InTime      uint64 `json:"in_time"` // released, with this path's copy at hand
 	LostHere    uint64 `json:"lost_here"`
 	ByOtherPath uint64 `json:"by_other_path"`
 	ByParity    uint64 `json:"by_parity"`
