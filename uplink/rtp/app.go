@@ -35,6 +35,8 @@ const (
 
 	// PathUnknown stands for a path index that the gateway has not been told.
 	PathUnknown = 255
+	// maxPath is the largest path index: the bits of MergedReport.Paths.
+	maxPath = 63
 	// MaxReportWindows is the largest number of digest windows in one report.
 	MaxReportWindows = 8
 
@@ -83,6 +85,9 @@ type Settings struct {
 }
 
 func (s *Settings) append(b []byte) ([]byte, error) {
+	if s.Path > maxPath {
+		return nil, fmt.Errorf("rtp: report settings: Path %d: want 0 to %d", s.Path, maxPath)
+	}
 	b = append(b, appVersion, s.Path, s.Leg, s.Stream)
 	b = binary.BigEndian.AppendUint32(b, s.SSRC)
 	for _, f := range []struct {
@@ -108,6 +113,9 @@ func (s *Settings) parse(b []byte) error {
 	if len(b) < settingsSize {
 		return malformed("APP %s with %d data bytes, want at least %d", nameSettings, len(b), settingsSize)
 	}
+	if b[1] > maxPath {
+		return malformed("APP %s with path index %d, want 0 to %d", nameSettings, b[1], maxPath)
+	}
 	ms := func(off int) time.Duration {
 		return time.Duration(binary.BigEndian.Uint16(b[off:])) * time.Millisecond
 	}
@@ -126,10 +134,11 @@ func (s *Settings) parse(b []byte) error {
 	return nil
 }
 
-// PathReport is APP "QRTP", gateway → box: what arrived on this connection.
-// Counters run since the path joined the epoch and count source packets unless
-// they say otherwise. Received + LostHere is what the path should have
-// delivered; LostHere = ByOther + ByParity + Unrecovered.
+// PathReport is APP "QRTP", gateway → box: what arrived on this path. Counters
+// run since the epoch began and count source packets unless they say otherwise.
+// Received + LostHere are the packets released or lost while the path counted,
+// which it does from its first packet on; LostHere = ByOther + ByParity +
+// Unrecovered.
 //
 //	offset  length  field
 //	0       1       version, 0
@@ -137,18 +146,18 @@ func (s *Settings) parse(b []byte) error {
 //	2       1       w: number of digest windows, 0…8
 //	3       1       zero
 //	4       4       SSRC of the source packets
-//	8       4       extended highest sequence number received (RFC 3550 §6.4.1)
+//	8       4       extended highest sequence number received (RFC 3550 §6.4.1), as in the RR
 //	12      4       skew, µs, signed: how much later than on the fastest path packets arrive
 //	16      4       interarrival jitter, µs (RFC 3550 §6.4.1)
 //	20      4       number of this report, +1 each; shared with QRTM of the same compound
-//	24      8       received: arrived on this path in time
+//	24      8       received: released, and arrived on this path in time
 //	32      8       lost here: did not arrive on this path in time
 //	40      8       of these: delivered by another path
 //	48      8       of these: recovered by parity
 //	56      8       of these: not recovered
-//	64      8       late: arrived on this path after their deadline
-//	72      8       messages of any kind with a wrong tag
-//	80      8       messages of any kind with a right tag that could not be parsed
+//	64      8       late: arrived on this path after their turn (all of them lost here)
+//	72      8       messages of any kind with a wrong tag, since the gateway began
+//	80      8       messages of any kind with a right tag that could not be parsed, since the gateway began
 //	88      8       duplicates: arrived on this path before
 //	96      16·w    digest windows received on this path, oldest first
 //
@@ -235,18 +244,18 @@ func (p *PathReport) parse(b []byte) error {
 //	3       1       zero
 //	4       4       SSRC of the source packets
 //	8       4       extended highest sequence number released (RFC 3550 §6.4.1)
-//	12      4       release margin, µs, signed: the least time, since the last report, that a packet was there before its release
+//	12      4       release margin, µs, signed: the least time, in the last 10 s, that a packet was there before its release
 //	16      4       D of the release clock, µs
 //	20      4       number of this report, +1 each; shared with QRTP of the same compound
 //	24      8       paths that deliver now: bit i = path index i
 //	32      8       delivered: released, however they came
 //	40      8       of these: recovered by parity
 //	48      8       lost: not there at their release
-//	56      8       duplicates: copies beyond the first, on all paths
-//	64      8       late: copies that arrived after the release
+//	56      8       duplicates: copies beyond the first on one path, summed over the paths
+//	64      8       late: of those lost, those that arrived after all
 //	72      8       repair packets dropped because they disagreed with others of their block
 //	80      8       packets of an SSRC that is refused
-//	88      8       epochs begun
+//	88      8       epochs begun, since the gateway began
 //	96      8       rate of the TS released, bit/s
 //	104     16·w    digest windows released, oldest first (as in QRTP)
 type MergedReport struct {

@@ -14,7 +14,7 @@ const appHeaderSize = 12
 type SenderInfo struct {
 	NTP       uint64 // see NTP
 	Timestamp uint32 // RTP timestamp of the same instant
-	Packets   uint32 // source packets sent on this path in this epoch
+	Packets   uint32 // source packets sent in this epoch
 	Octets    uint32 // their payload, bytes
 }
 

@@ -147,7 +147,7 @@ func TestReportRoundTrip(t *testing.T) {
 		}
 		if some("QRTS") {
 			r.Settings = &Settings{
-				SSRC: u32.Draw(t, "src"), Path: u8.Draw(t, "path"), Leg: u8.Draw(t, "leg"), Stream: u8.Draw(t, "stream"),
+				SSRC: u32.Draw(t, "src"), Path: u8.Draw(t, "path") & 63, Leg: u8.Draw(t, "leg"), Stream: u8.Draw(t, "stream"),
 				TotalLatency: ms("total"), SRTLatency: ms("srt"), Stagger: ms("stagger"), MaxBlock: ms("block"),
 				K: u8.Draw(t, "k"), R: u8.Draw(t, "r"), Streams: u8.Draw(t, "s"),
 				RepairPT: u8.Draw(t, "pt"), PacketsPerMessage: u8.Draw(t, "n"), BitRate: u64.Draw(t, "rate"),
@@ -224,6 +224,7 @@ func TestReportRefusesToAppend(t *testing.T) {
 	for name, r := range map[string]*Report{
 		"negative stagger":     {Settings: &Settings{Stagger: -time.Millisecond}},
 		"latency over 65.5 s":  {Settings: &Settings{TotalLatency: 66 * time.Second}},
+		"path 64":              {Settings: &Settings{Path: 64}},
 		"9 windows":            {Path: &PathReport{SSRC: 1, Windows: []Window{w, w, w, w, w, w, w, w, w}}},
 		"window of other SSRC": {Merged: &MergedReport{SSRC: 2, Windows: []Window{w}}},
 		"window 64":            {Path: &PathReport{SSRC: 1, Windows: []Window{{SSRC: 1, Number: 64}}}},
@@ -297,6 +298,7 @@ func TestReportRefusesToParse(t *testing.T) {
 		"one byte short":    {"settings", func(b []byte) []byte { return b[:len(b)-1] }},
 		"one byte long":     {"settings", func(b []byte) []byte { return append(b, 0x80) }},
 		"short settings":    {"settings", func(b []byte) []byte { b[appOffset(t, b, nameSettings)+3]--; return b[:len(b)-4] }},
+		"path 64":           {"settings", func(b []byte) []byte { b[appOffset(t, b, nameSettings)+13] = 64; return b }},
 		"short path":        {"reports", func(b []byte) []byte { i := appOffset(t, b, namePath); b[i+3] = 2 + 92/4; return b[:i+12+92] }},
 		"short merged":      {"reports", func(b []byte) []byte { i := appOffset(t, b, nameMerged); b[i+3] = 2 + 100/4; return b[:i+12+100] }},
 		"short probe":       {"probe", func(b []byte) []byte { i := appOffset(t, b, nameProbe); b[i+2], b[i+3] = 0, 3; return b[:i+16] }},

@@ -140,6 +140,44 @@ func TestUnwrapperGapAfterBurst(t *testing.T) {
 	}
 }
 
+// The pause is known by a few numbers ahead, the first of which may be lost, and
+// by a timestamp ahead: a packet from long ago whose number lies ahead is an old
+// one.
+func TestUnwrapperPauseOrPast(t *testing.T) {
+	begin := func() (u Unwrapper) {
+		for n := range uint64(100_000) { // 10 ticks a packet
+			u.Unwrap(Seq(n), uint32(n)*10)
+		}
+		return u
+	}
+	const newest, newestTS = 99_999, 999_990
+	for _, tc := range []struct {
+		name string
+		n    int64 // true number, or what is to be made of it
+		ts   int64
+	}{
+		{"60 lost after a pause of an hour", newest + 60, newestTS + 3600*ClockRate},
+		{"from a turn ago, with its number ahead by 30", newest + 30 - 65536, newestTS + (30-65536)*10},
+		{"from a turn ago, its clock a little off", newest + 30 - 65536, newestTS - 3*ClockRate},
+	} {
+		u := begin()
+		if got := u.Unwrap(Seq(tc.n), uint32(tc.ts)); got != uint64(unwrapBase+tc.n) {
+			t.Errorf("%s: %d, want %d", tc.name, int64(got)-unwrapBase, tc.n)
+		}
+	}
+	// Later is higher, although the rate is not known.
+	var u Unwrapper
+	u.Unwrap(100, 0)
+	if got := u.Unwrap(40_100, 2*ClockRate); got != unwrapBase+40_100 {
+		t.Errorf("%d, want 40100", int64(got)-unwrapBase)
+	}
+	// And although it fell by far.
+	u = begin()
+	if got := u.Unwrap(Seq(uint16(newest&0xffff)-100), newestTS+3*ClockRate); got != unwrapBase+newest-100+65536 {
+		t.Errorf("%d, want %d", int64(got)-unwrapBase, newest-100+65536)
+	}
+}
+
 func FuzzUnwrapper(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 255, 255, 1, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
