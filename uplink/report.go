@@ -133,13 +133,13 @@ func (r *reporter) arrival() *Arrival {
 // message makes the sender report with our settings, tagged. link is what is
 // known of the socket.
 func (r *reporter) message(now time.Duration, link LinkStats, probe *rtp.Probe) ([]byte, error) {
-	src, plan, perMessage, rate := r.s.reportable()
+	sent, plan, perMessage, rate := r.s.reportable()
 	rep := rtp.Report{
 		SSRC: r.s.ssrc,
 		Sender: &rtp.SenderInfo{
 			NTP:       rtp.NTP(now),
-			Timestamp: src.timestamp + uint32(rtp.Ticks(now-src.at)),
-			Packets:   src.packets, Octets: src.octets,
+			Timestamp: r.s.packetizer.Timestamp(now), // at the same instant, also before the first packet
+			Packets:   sent.packets, Octets: sent.octets,
 		},
 		Settings: &rtp.Settings{
 			SSRC: r.s.ssrc, Path: uint8(r.index), Leg: uint8(r.cfg.Leg), Stream: uint8(r.stream),

@@ -53,17 +53,16 @@ type Sender struct {
 	plan       Plan
 	perMessage int
 	message    []byte // packet + tag, reused
-	source     sourceClock
+	sent       sentCounts
 	stats      SenderStats
 	ticks      uint64
 }
 
-// sourceClock is the last source packet, for sender reports.
-type sourceClock struct {
-	at        time.Duration
-	timestamp uint32
-	packets   uint32
-	octets    uint32
+// sentCounts is what sender reports count, modulo 2³²: source packets and the
+// bytes of their payload.
+type sentCounts struct {
+	packets uint32
+	octets  uint32
 }
 
 // NewSender returns a Sender; nothing runs until Run.
@@ -233,10 +232,8 @@ func (s *Sender) paced(at time.Duration, ts []byte) {
 func (s *Sender) packet(at time.Duration, pkt []byte) {
 	s.stats.Packets++
 	s.stats.Bytes += uint64(len(pkt))
-	s.source.at = at
-	s.source.timestamp = binary.BigEndian.Uint32(pkt[4:])
-	s.source.packets++
-	s.source.octets += uint32(len(pkt) - rtp.HeaderSize)
+	s.sent.packets++
+	s.sent.octets += uint32(len(pkt) - rtp.HeaderSize)
 	s.digest.Add(pkt)
 	if s.encoder != nil {
 		s.tag(pkt)
@@ -324,11 +321,11 @@ func (s *Sender) SetKey(key rtp.TagKey, accept []rtp.TagKey) {
 }
 
 // reportable is what sender reports tell.
-func (s *Sender) reportable() (src sourceClock, plan Plan, perMessage int, rate uint64) {
+func (s *Sender) reportable() (sent sentCounts, plan Plan, perMessage int, rate uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pacer != nil {
 		rate = uint64(s.pacer.Stats().RateBPS)
 	}
-	return s.source, s.plan, s.perMessage, rate
+	return s.sent, s.plan, s.perMessage, rate
 }
