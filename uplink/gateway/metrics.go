@@ -114,7 +114,7 @@ var (
 		counter("input_bytes_total", "Their bytes.", byInput, func(s *InputStatus) float64 { return float64(s.Bytes) }),
 		counter("input_bad_tag_total", "Messages with a wrong tag: they count as lost.", byInput, func(s *InputStatus) float64 { return float64(s.BadTag) }),
 		counter("input_connects_total", "Connections made (MediaConnect: SourceDisconnections, plus one).", byInput, func(s *InputStatus) float64 { return float64(s.Connects) }),
-		counter("input_packets_received_total", "Packets that came on this path in time.", byInput, func(s *InputStatus) float64 { return float64(s.Path.Received) }),
+		counter("input_packets_received_total", "Packets that came on this path in time.", byInput, func(s *InputStatus) float64 { return float64(s.Path.InTime) }),
 		counter("input_packets_lost_here_total", "Packets that did not come on this path in time (MediaConnect: SourceMissingPackets).", byInput, func(s *InputStatus) float64 { return float64(s.Path.LostHere) }),
 		counter("input_packets_by_other_path_total", "Of those, delivered by another path.", byInput, func(s *InputStatus) float64 { return float64(s.Path.ByOtherPath) }),
 		counter("input_packets_by_parity_total", "Of those, recovered by parity.", byInput, func(s *InputStatus) float64 { return float64(s.Path.ByParity) }),

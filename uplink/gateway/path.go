@@ -31,7 +31,7 @@ type path struct {
 	messages  uint64
 	bytes     uint64
 	badTag    uint64
-	malformed uint64 // right tag, but nothing we know
+	malformed uint64 // right tag, but no packet of ours by its form
 	connects  uint64
 	tagLog    every
 	heard     bool          // a message with a right tag has come
@@ -279,16 +279,21 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 		// The instant of delivery is the sender's timestamp plus the SRT
 		// latency, however late this tick is.
 		at := now - l.conn.overdue(i)
-		if firstHand && rtp.PayloadTypeOf(pkt) == rtp.PayloadTypeTS {
-			if h, _, err := rtp.ParseSource(pkt); err == nil {
-				p.received.Add(h, at)
-				p.digest.AddSum(h, rtp.Sum(pkt))
-			} else {
+		if rtp.PayloadTypeOf(pkt) == rtp.PayloadTypeTS {
+			h, _, err := rtp.ParseSource(pkt)
+			if err != nil {
 				p.malformed++
 				continue
 			}
+			if firstHand {
+				p.received.Add(h, at)
+				p.digest.AddSum(h, rtp.Sum(pkt))
+			}
 		}
-		c.dec.Push(p.index, at, pkt)
+		if !c.dec.Push(p.index, at, pkt) {
+			p.malformed++
+			continue
+		}
 		if firstHand {
 			c.fwd = append(c.fwd, msg)
 		}
@@ -303,7 +308,7 @@ func (c *contribution) take(p *path, l *link, n int, now time.Duration) {
 }
 
 // control handles an RTCP compound and tells whether peers want it too: they
-// do when it says how the box sends.
+// do when it says how the box sends, and is not as long as a probe.
 func (c *contribution) control(p *path, l *link, pkt []byte, now time.Duration) (forward bool) {
 	r, err := rtp.ParseReport(pkt)
 	if err != nil {
@@ -325,7 +330,7 @@ func (c *contribution) control(p *path, l *link, pkt []byte, now time.Duration) 
 	if r.Probe != nil && !p.in.FromPeer {
 		c.answer(p, l, r.Probe)
 	}
-	return r.Settings != nil
+	return r.Settings != nil && r.Probe == nil
 }
 
 // setLatency puts D in force: the configured one, else the box's.

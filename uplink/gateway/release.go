@@ -39,9 +39,7 @@ func (c *contribution) begin(d *fec.Delivery) {
 	c.log.Info("source begins", "ssrc", hex32(d.SSRC), "epoch", c.epochs)
 	c.ssrc, c.top = d.SSRC, rtp.Unwrapper{}
 	if c.epochs > 1 {
-		st := c.dec.Stats()
-		st.Delivered -= min(st.Delivered, d.Count) // this one counts already
-		c.report.from.begin(st)
+		c.report.from.begin(c.dec.Stats()) // this delivery does not count yet
 	}
 }
 

@@ -118,7 +118,7 @@ func (c *contribution) pathReport(p *path, st *fec.DecoderStats) *rtp.PathReport
 	r := &rtp.PathReport{
 		SSRC: st.SSRC, Path: rtp.PathUnknown, HighestSeq: p.received.HighestSeq(),
 		Skew: time.Duration(now.SkewMS * float64(time.Millisecond)), Jitter: p.received.Jitter(), Number: c.report.number,
-		Received: now.Received - now.Late - (from.Received - from.Late), LostHere: now.LostHere - from.LostHere,
+		Received: now.InTime - from.InTime, LostHere: now.LostHere - from.LostHere,
 		ByOther: now.ByOtherPath - from.ByOtherPath, ByParity: now.ByParity - from.ByParity,
 		Unrecovered: now.Unrecovered - from.Unrecovered, Late: now.Late - from.Late,
 		BadTag: p.badTag, Malformed: p.malformed, Duplicates: now.Duplicates - from.Duplicates,

@@ -318,7 +318,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte{0x80, 33, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add([]byte{0x80, 201, 0, 1, 0, 0, 0, 9})
 	f.Add([]byte{0x81, 98, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 4, 4, 4, 0, 0, 0, 0, 0})
-	r := rtp.Report{Sender: &rtp.SenderInfo{}, Settings: &rtp.Settings{Path: 70, TotalLatency: 65 * time.Second, K: 255, R: 255, Streams: 255}, Probe: &rtp.Probe{ID: 1, Size: 200}}
+	r := rtp.Report{Sender: &rtp.SenderInfo{}, Settings: &rtp.Settings{Path: 63, TotalLatency: 65 * time.Second, K: 255, R: 255, Streams: 255}, Probe: &rtp.Probe{ID: 1, Size: 200}}
 	if b, err := r.Append(nil); err == nil {
 		f.Add(b)
 	}
