@@ -64,7 +64,7 @@ type pathWatch struct {
 	mtu                    bool
 	maxRTT                 float64
 	rates                  pathRates
-	flowed                 bool
+	flowed                 time.Duration // how long packets had been sent before this window
 }
 
 func newWatcher(b *box, m *health.Monitor) *watcher {
@@ -275,7 +275,7 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	a, b := st.Arrival, before.Arrival
 	if st.Connects != before.Connects || a == nil || b == nil || b.Age > 1000 || a.Received < b.Received || a.Merged.Delivered < b.Merged.Delivered {
 		// What the far end missed while the path was away belongs to that alarm.
-		p.lossPercent = 0
+		p.lossPercent, p.flowed = 0, 0
 		return
 	}
 	received, lost := a.Received-b.Received, a.LostHere-b.LostHere
@@ -287,12 +287,15 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	p.lossy = a.Merged.Lost > b.Merged.Lost
 	p.differs = a.Digest.Different > b.Digest.Different
 	p.badTag = a.BadTag-b.BadTag > 10 && a.BadTag-b.BadTag > received/10
-	// Reports are fresh, much was sent, and nothing of it came.
-	// What was sent a moment ago may still be waiting for its release, so it
-	// must have gone on for two windows.
+	// Reports are fresh, much was sent, and nothing of it came. The far end counts
+	// a packet when it releases it, D after it was sent: so the flow must have
+	// gone on for that and a window.
+	held := time.Duration(a.Merged.Latency * float64(time.Millisecond))
 	flowing := sent > 50
-	p.mtu = flowing && p.flowed && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
-	p.flowed = flowing
+	p.mtu = flowing && p.flowed > held && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
+	if p.flowed += span; !flowing {
+		p.flowed = 0
+	}
 }
 
 // lookAtInterfaces warns when the paths of a leg share a network interface that

@@ -154,6 +154,27 @@ func TestWatchSlow(t *testing.T) {
 	s.pass(20*time.Second, nil).want("and goes")
 }
 
+// The far end counts what it releases: a stream that begins is not held to be
+// too large for the path before the first packet of it can have come out.
+func TestWatchLongLatency(t *testing.T) {
+	s := newScene(t)
+	waits := func(p []uplink.PathStats) {
+		for _, a := range []*uplink.Arrival{p[0].Arrival, p[1].Arrival} {
+			a.Received -= 72
+			a.Merged.Delivered -= 72
+			a.Merged.Latency = 5000
+		}
+	}
+	s.pass(3*time.Second, func(p []uplink.PathStats) {
+		waits(p)
+		p[0].Sent, p[1].Sent = 0, 0 // nothing flows yet
+	})
+	s.pass(5*time.Second, waits).want("nothing has come out yet")
+	s.pass(3*time.Second, nil).want("it comes")
+	s.pass(time.Second, waits)
+	s.pass(2*time.Second, waits).want("nothing comes out any more", "path-mtu path/fec-a", "path-mtu path/fec-b", "leg-down leg/1")
+}
+
 // The input's conditions.
 func TestWatchInput(t *testing.T) {
 	s := newScene(t).pass(3*time.Second, nil)
