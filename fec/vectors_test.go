@@ -23,15 +23,15 @@ type vector struct {
 	Repair       []string          `json:"repair"`
 }
 
-// vectors reads those of testdata, and the project's shared ones where they
-// are at hand.
+// vectors reads those of testdata and of the document, and those that came with
+// the design, where they are at hand.
 func vectors(t *testing.T) []vector {
 	t.Helper()
 	var all []vector
-	for i, name := range []string{"testdata/vectors.json", "../../shared/vectors/wire.json"} {
+	for i, name := range []string{"testdata/vectors.json", "../docs/vectors/wire.json", "../../shared/vectors/wire.json"} {
 		b, err := os.ReadFile(name)
 		if err != nil {
-			if i == 0 {
+			if i < 2 {
 				t.Fatal(err)
 			}
 			t.Logf("%s is not at hand: tested with our own vectors only", name)

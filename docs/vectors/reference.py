@@ -3,6 +3,7 @@
 standard library, slow and short. It shares no code with the Go programs.
 
     python3 docs/vectors/reference.py            check wire.json, print the document's examples
+    python3 docs/vectors/reference.py --write    make wire.json anew
 
 Use it to check a second implementation, or as the start of one.
 """
@@ -11,6 +12,7 @@ import hmac
 import json
 import pathlib
 import struct
+import sys
 
 # The field: GF(2^8), x^8+x^4+x^3+x^2+1, alpha = 2.
 EXP, LOG = [0] * 510, [0] * 256
@@ -114,7 +116,48 @@ def ticks(ns):
     return ns * 9 // 100_000
 
 
+# The vectors: blocks whose bytes follow from their names.
+def noise(text, n):
+    """The first n bytes of SHA-256(text, 0), SHA-256(text, 1), … (4 bytes each)."""
+    return b"".join(hashlib.sha256(text.encode() + struct.pack(">I", i)).digest() for i in range((n + 31) // 32))[:n]
+
+
+def ts_packet(text, counter):
+    """A TS packet with PID 0x1a5 and payload only."""
+    return struct.pack(">BHB", 0x47, 0x1A5, 0x10 | counter & 15) + noise(f"{text} ts {counter}", 184)
+
+
+def vector(name, k, sizes, isn, timestamp, step, esis, key_bytes=32):
+    """A block of len(sizes) source packets of so many TS packets each, with the
+    repair packets that have the given ESI."""
+    ssrc, repair_ssrc = struct.unpack(">II", noise(f"{name} ssrc", 8))
+    source, counter = [], 0
+    for i, size in enumerate(sizes):
+        head = struct.pack(">BBHII", 0x80, 33, (isn + i) & 0xFFFF, (timestamp + step * i) & 0xFFFFFFFF, ssrc)
+        source.append(head + b"".join(ts_packet(name, counter + j) for j in range(size)))
+        counter += size
+    repair = [repair_packet(k, esi, source, (65535 + q) & 0xFFFF, repair_ssrc) for q, esi in enumerate(esis)]
+    key = noise(f"{name} key", key_bytes)
+    return {
+        "name": name, "K": k, "n": len(sizes), "isn": isn, "source_ssrc": ssrc, "E": 3 + max(map(len, source)),
+        "contribution_key": key.hex(), "tag_key": tag_key(key).hex(),
+        "coefficients": {str(esi): bytes(coefficient(k, esi, i) for i in range(k)).hex() for esi in esis},
+        "source": [p.hex() for p in source], "repair": [p.hex() for p in repair],
+        "source_tags": [tag(tag_key(key), p).hex() for p in source], "repair_tags": [tag(tag_key(key), p).hex() for p in repair],
+    }
+
+
+def vectors():
+    yield vector("full block of 3", 3, [1, 1, 1], 31007, 2_718_281_828, 1128, [3, 4])
+    yield vector("one packet and its copies", 1, [2], 0, 0, 0, [1, 77, 254], 16)
+    yield vector("6 of 10, of several sizes, over every wrap", 10, [1, 3, 2, 1, 3, 1], 65533, 2**32 - 2000, 900, [10, 11, 40])
+    yield vector("full block of 21, first and last rows", 21, [1] * 21, 50_021, 2**31 - 7, 131, [21, 253, 254])
+    yield vector("7 TS packets each", 2, [7, 7], 12345, 987_654_321, 9475, [2])
+    yield vector("the longest code, closed early", 254, [1, 2, 1, 1, 2], 254, 254, 3003, [254])
+
+
 def check(path):
+    assert json.loads(path.read_text()) == list(vectors()), f"{path.name} is not what this program makes: --write makes it anew"
     for v in json.loads(path.read_text()):
         source, repair = [bytes.fromhex(x) for x in v["source"]], [bytes.fromhex(x) for x in v["repair"]]
         key = tag_key(bytes.fromhex(v["contribution_key"]))
@@ -192,6 +235,8 @@ def examples():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        pathlib.Path(__file__).with_name("wire.json").write_text(json.dumps(list(vectors()), indent=1) + "\n")
     check(pathlib.Path(__file__).with_name("wire.json"))
     for name, data in examples():
         print(f"\n{name} ({len(data)} bytes)")

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -240,7 +242,25 @@ func TestWireFormatTicks(t *testing.T) {
 	}
 }
 
+// The document's vectors, and those that came with the design where they are at
+// hand beside the repository, are what the packages make.
 func TestWireVectors(t *testing.T) {
+	root := repository(t).root
+	checkVectors(t, filepath.Join(root, "docs", "vectors", "wire.json"))
+	if name := filepath.Join(root, "..", "shared", "vectors", "wire.json"); isFile(name) {
+		checkVectors(t, name)
+	} else {
+		t.Logf("%s is not here; our own stand for it", name)
+	}
+}
+
+func isFile(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+func checkVectors(t *testing.T, name string) {
+	t.Helper()
 	var vectors []struct {
 		Name            string
 		K, N, E         int
@@ -251,8 +271,12 @@ func TestWireVectors(t *testing.T) {
 		SourceTags      []string `json:"source_tags"`
 		RepairTags      []string `json:"repair_tags"`
 	}
-	if err := json.Unmarshal([]byte(document(t, "docs/vectors/wire.json")), &vectors); err != nil {
+	b, err := os.ReadFile(name)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%s: %d vectors, %v", name, len(vectors), err)
 	}
 	for _, v := range vectors {
 		key, err := rtp.DeriveTagKey(unhex(t, v.ContributionKey))
@@ -278,6 +302,39 @@ func TestWireVectors(t *testing.T) {
 			if err != nil || int(h.K) != v.K || int(h.N) != v.N || len(symbol) != v.E {
 				t.Errorf("%s: %+v with %d bytes, %v", v.Name, h, len(symbol), err)
 			}
+		}
+	}
+}
+
+// reference is what docs/vectors/reference.py prints of an example.
+var reference = regexp.MustCompile(`(?m)^([a-z0-9-]+) \(\d+ bytes\)\n((?:[0-9a-f ]+\n)+)`)
+
+// The document's own program, which shares no code with ours, makes the vectors
+// as they lie there, and the examples as the document shows them.
+func TestReferenceProgram(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Log("there is no python3 here: docs/vectors/reference.py was not run")
+		return
+	}
+	out, err := exec.CommandContext(t.Context(), python, filepath.Join(repository(t).root, "docs", "vectors", "reference.py")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	made := map[string]string{}
+	for _, m := range reference.FindAllStringSubmatch(string(out), -1) {
+		made[m[1]] = m[2]
+	}
+	for name, shown := range examples(t, "docs/wire-format.md", "hex") {
+		if string(unhex(t, made[name])) != string(unhex(t, shown)) {
+			t.Errorf("docs/wire-format.md, example %s\n shows %s\n reference.py makes %s", name, shown, made[name])
+		}
+	}
+	rows := coefficientRow.FindAllStringSubmatch(document(t, "docs/wire-format.md"), -1)
+	for _, r := range rows {
+		name := fmt.Sprintf("coefficients-%s-%s", r[1], strings.Replace(r[2], "any", r[1], 1))
+		if string(unhex(t, made[name])) != string(unhex(t, r[3])) {
+			t.Errorf("docs/wire-format.md, %s: shows %s, reference.py makes %s", name, r[3], made[name])
 		}
 	}
 }

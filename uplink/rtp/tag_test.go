@@ -28,7 +28,8 @@ type vector struct {
 	RepairTags      []string `json:"repair_tags"`
 }
 
-// vectors reads the committed vectors and those beside the project, if any.
+// vectors reads the committed vectors, the document's, and those beside the
+// project, if any.
 func vectors(tb testing.TB) []vector {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "tags*.json"))
@@ -40,6 +41,10 @@ func vectors(tb testing.TB) []vector {
 		tb.Fatal(err)
 	}
 	var all []vector
+	files = append(files, filepath.Join("..", "..", "docs", "vectors", "wire.json"))
+	if len(more) == 0 {
+		tb.Log("there are no vectors beside the project: tested with our own only")
+	}
 	for _, f := range append(files, more...) {
 		b, err := os.ReadFile(f)
 		if err != nil {
