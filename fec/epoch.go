@@ -43,7 +43,7 @@ type epoch struct {
 	anew   bool          // nothing delivered since the clock was set anew
 	floor  uint64        // below this, all was delivered before a restart
 	gap    uint64        // first packet at hand after a missing head; 0 unknown
-	lastTS int64         // of the packet before head, known or interpolated
+	lastTS int64         // of the packet before head, known or likely
 	lastOK time.Duration // when a packet last came in time
 
 	bad      int // unusable packets since lastOK
@@ -125,8 +125,8 @@ func (e *epoch) joined(s *slot) {
 	}
 }
 
-// headRelease returns when the head is due. For a missing packet that is
-// between its neighbours; without a packet after it, it is not known.
+// headRelease returns when the head is due. A missing packet is given up when
+// the one after it is due; without one at hand that is not known.
 func (e *epoch) headRelease(d time.Duration) (time.Duration, bool) {
 	if e.win.head >= e.win.next {
 		return 0, false
@@ -140,16 +140,15 @@ func (e *epoch) release(ts int64, d time.Duration) time.Duration {
 	return e.clock.b + span(ts) + d
 }
 
-// headTS returns the timestamp of the head, which is below next: its own, or
-// one interpolated between its neighbours' if it is missing.
+// headTS returns the timestamp of the head, which is below next; if it is
+// missing, that of the first packet at hand after it. Nothing waits for the head
+// until then; and a timestamp interpolated between its neighbours' would lie in
+// the middle of a pause of the source, where what was lost behind the pause must
+// not be given up before parity or a slower path has brought it.
 func (e *epoch) headTS() int64 {
 	w := &e.win
-	if s := w.at(w.head); s.buf >= 0 {
-		// One wrong timestamp must not hold up the packets behind it.
-		if n := w.at(w.head + 1); n != nil && n.buf >= 0 && n.ts < s.ts {
-			return n.ts
-		}
-		return s.ts
+	if w.at(w.head).buf >= 0 {
+		return e.timestamp(w.head)
 	}
 	if e.gap == 0 {
 		e.gap = w.head + 1
@@ -157,13 +156,23 @@ func (e *epoch) headTS() int64 {
 			e.gap++
 		}
 	}
-	return e.between(w.head, 1)
+	return e.timestamp(e.gap)
 }
 
-// between returns the timestamp of the n-th packet from the missing packet seq
-// on, where lastTS is that of the packet before seq and gap is known.
+// timestamp returns that of a packet at hand, or of the one behind it if that is
+// lower: one wrong timestamp must not hold up the packets behind it.
+func (e *epoch) timestamp(seq uint64) int64 {
+	ts := e.win.at(seq).ts
+	if n := e.win.at(seq + 1); n != nil && n.buf >= 0 {
+		ts = min(ts, n.ts)
+	}
+	return ts
+}
+
+// between returns a likely timestamp of the n-th packet from the missing packet
+// seq on, where lastTS is that of the packet before seq and gap is known.
 func (e *epoch) between(seq, n uint64) int64 {
-	after := e.win.at(e.gap).ts
+	after := e.timestamp(e.gap)
 	return e.lastTS + max(after-e.lastTS, 0)*int64(n)/int64(e.gap-seq+1)
 }
 

@@ -182,8 +182,36 @@ func TestF5_AllPathsOut5s(t *testing.T) {
 		if resumed == 0 || resumed > to+20*time.Millisecond+c.latency+50*time.Millisecond {
 			t.Errorf("%v Mbit/s: resumed at %v, the paths were back at %v", mbit, resumed, to)
 		}
-		if calls > 2*MaxLostRun {
+		// One by one only what the packets that come push out of a full window,
+		// until the first of them is due.
+		if calls > 2*MaxLostRun+int(rate*c.latency.Seconds()) {
 			t.Errorf("%v Mbit/s: %d lost packets were delivered one by one", mbit, calls)
+		}
+	}
+}
+
+// The source pauses for longer than a turn of the sequence number takes at its
+// rate, and the first packets behind the pause are lost on the fast path, or on
+// both: the next number follows the last one, and the slow path or parity brings
+// what is missing.
+func TestPauseAtHighRate(t *testing.T) {
+	const rate = 120e6 / 8 / (7 * 188)
+	for _, on := range []int{0, 1, 2} { // paths that lose 10 packets of the 12 that parity can replace
+		from, to := 1500*time.Millisecond, 11500*time.Millisecond
+		o := newSim(t, simConfig{
+			params: Params{K: 64, R: 6 * (on / 2), Streams: 2}, rate: rate, length: 13 * time.Second,
+			latency: 300 * time.Millisecond, ssrc: 7, seq: 50000, ts: 1<<32 - 5*clockRate,
+			quiet: func(at time.Duration) bool { return at >= from && at < to },
+			paths: paths(2, func(i int, p *simPath) {
+				p.delay = time.Duration(10+40*i) * time.Millisecond
+				if i < on {
+					p.lose = outage(to, to+900*time.Microsecond)
+				}
+			}),
+		}).run()
+		o.clean(t)
+		if recovered, other := o.stats.RecoveredParity, o.stats.Paths[0].ByOtherPath; on == 2 && recovered < 8 || on == 1 && other < 8 {
+			t.Errorf("lost on %d paths: %d recovered, %d brought by the other path", on, recovered, other)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func (d *Decoder) release(e *epoch, now time.Duration) {
 		if s := e.win.at(e.win.head); s.buf >= 0 {
 			d.give(e, s, at)
 		} else {
-			d.lose(e, d.lostBy(e, now), now)
+			d.lose(e, e.gap-e.win.head, now)
 		}
 	}
 }
@@ -73,17 +73,6 @@ func (d *Decoder) give(e *epoch, s *slot, at time.Duration) {
 		d.stats.RecoveredParity++
 	}
 	e.advance(s.seq + 1)
-}
-
-// lostBy returns how many packets from the head on are missing and due, if the
-// head is.
-func (d *Decoder) lostBy(e *epoch, now time.Duration) uint64 {
-	head := e.win.head
-	n := uint64(1)
-	for head+n < e.gap && e.release(e.between(head, n+1), d.latency) <= now {
-		n++
-	}
-	return n
 }
 
 // lose delivers n lost packets from the head on, not later than now, and then
