@@ -21,9 +21,10 @@ var key = bytes.Repeat([]byte{0x3C}, 32)
 // decoderEnd is wiredecoder behind an SRT listener: what a second
 // implementation of the gateway would be.
 type decoderEnd struct {
-	port *srt.Listener
-	lose func(path int, msg []byte) bool
-	wg   sync.WaitGroup
+	port  *srt.Listener
+	lose  func(path int, msg []byte) bool
+	begun time.Time
+	wg    sync.WaitGroup
 
 	mu   sync.Mutex
 	recv *wiredecoder.Receiver
@@ -35,7 +36,7 @@ var streamIDs = []string{"wire-0", "wire-1"}
 
 func newDecoderEnd(t testing.TB, latency time.Duration, lose func(path int, msg []byte) bool) *decoderEnd {
 	t.Helper()
-	e := &decoderEnd{lose: lose}
+	e := &decoderEnd{lose: lose, begun: time.Now()}
 	e.recv = wiredecoder.New(key, latency, func(ts []byte) { e.got = append(e.got, ts...) })
 	var err error
 	e.port, err = srt.Listen("127.0.0.1:0", srt.Options{Latency: 20 * ms}, func(r srt.Request) srt.Answer {
@@ -85,7 +86,7 @@ func (e *decoderEnd) serve(ctx context.Context, c *srt.Conn) {
 			e.mu.Lock()
 			for i := range got {
 				if msg := b.Msg(i); !e.lose(path, msg) {
-					e.recv.Push(path, msg)
+					e.recv.Push(path, time.Since(e.begun), msg)
 				}
 			}
 			e.mu.Unlock()

@@ -9,7 +9,7 @@
 // transport stream on, in sequence. Receiver.Report writes the smallest report
 // that keeps a box content (report.go).
 //
-// What it leaves out: a release clock (it measures the total latency in RTP
-// timestamps, so it needs no clock of its own), digests, probes and statistics
-// of the merged stream.
+// What it leaves out: a release clock and timers. It measures the total latency
+// in RTP timestamps and hands on at once what is in sequence. Probes are not
+// answered either.
 package wiredecoder

@@ -47,8 +47,10 @@ type epoch struct {
 	top     int64             // highest in packets
 	begun   bool              // something has been handed on
 	newest  point
-	old     point // some time before newest, for the packet rate
-	points  int   // towards being believed
+	heard   time.Duration // when newest came
+	old     point         // where the measurement of the packet rate began
+	rate    float64       // packets per tick; 0: not measured
+	points  int           // towards being believed
 
 	delivered, byParity, lost uint64
 	digest                    digest
@@ -68,6 +70,7 @@ type block struct {
 	k, n, e   int
 	timestamp int64
 	rows      map[int][]byte // by ESI
+	refuted   bool           // e is too short for one of its source packets
 }
 
 // New returns a Receiver. latency is the total latency D; deliver is called
@@ -76,9 +79,10 @@ func New(contributionKey []byte, latency time.Duration, deliver func(ts []byte))
 	return &Receiver{key: TagKey(contributionKey), latency: int64(latency) * 90_000 / int64(time.Second), deliver: deliver, over: map[uint32]bool{}, paths: map[int]*path{}}
 }
 
-// Push takes one SRT message that came on a path, 0 … 63. The paths are
-// numbered by the caller, for the reports; the repair does not look at them.
-func (r *Receiver) Push(from int, msg []byte) {
+// Push takes one SRT message that came on a path, 0 … 63, at an instant of any
+// clock that runs on. The paths are numbered by the caller, for the reports; the
+// repair does not look at them.
+func (r *Receiver) Push(from int, now time.Duration, msg []byte) {
 	pkt, ok := Check(r.key, msg)
 	if !ok {
 		r.BadTag++
@@ -92,8 +96,8 @@ func (r *Receiver) Push(from int, msg []byte) {
 			return
 		}
 		r.Sources++
-		if e := r.epoch(h.ssrc, h.seq, h.timestamp); e != nil {
-			r.source(e, e.unwrap(h.seq, h.timestamp), pkt, from)
+		if e := r.epoch(now, h.ssrc, h.seq, h.timestamp); e != nil {
+			r.source(e, now, e.unwrap(now, h.seq, h.timestamp), pkt, from)
 		}
 	case repairKind:
 		p, ok := parseRepair(pkt)
@@ -104,9 +108,8 @@ func (r *Receiver) Push(from int, msg []byte) {
 		r.Repairs++
 		// The timestamp is that of the block's last packet.
 		last := p.isn + uint16(p.n) - 1
-		if e := r.epoch(p.ssrc, last, p.timestamp); e != nil {
-			at := e.unwrap(last, p.timestamp)
-			r.repair(e, at.seq-int64(p.n)+1, at.timestamp, p)
+		if e := r.epoch(now, p.ssrc, last, p.timestamp); e != nil {
+			r.repair(e, now, e.unwrap(now, last, p.timestamp), p)
 		}
 	case rtcpKind:
 		r.Reports++
@@ -121,17 +124,17 @@ func (r *Receiver) Push(from int, msg []byte) {
 const proof = 4
 
 // epoch finds the epoch of an SSRC, or begins one at the given packet.
-func (r *Receiver) epoch(ssrc uint32, seq uint16, timestamp uint32) *epoch {
+func (r *Receiver) epoch(now time.Duration, ssrc uint32, seq uint16, timestamp uint32) *epoch {
 	switch e := r.now; {
 	case r.over[ssrc]:
 		r.Refused++
 		return nil
 	case e == nil:
 		r.Epochs++
-		r.now = newEpoch(ssrc, seq, timestamp)
+		r.now = newEpoch(now, ssrc, seq, timestamp)
 		return r.now
 	case e.ssrc == ssrc:
-		if step := int32(timestamp - uint32(e.newest.timestamp)); step <= tenSeconds && step >= -tenSeconds {
+		if off := int32(timestamp - uint32(e.expect(now))); off <= tenSeconds && off >= -tenSeconds {
 			r.strange = 0
 			return e
 		}
@@ -142,49 +145,74 @@ func (r *Receiver) epoch(ssrc uint32, seq uint16, timestamp uint32) *epoch {
 		}
 		r.strange = 0
 		r.drain(e, e.newest.timestamp)
-		r.now = newEpoch(ssrc, seq, timestamp)
+		r.now = newEpoch(now, ssrc, seq, timestamp)
 		return r.now
 	case r.next != nil && r.next.ssrc == ssrc:
 		return r.next
 	case r.next != nil && r.next.points >= proof:
 		return nil // one candidate at a time
 	}
-	r.next = newEpoch(ssrc, seq, timestamp)
+	r.next = newEpoch(now, ssrc, seq, timestamp)
 	return r.next
 }
 
-const tenSeconds = 10 * 90_000
+const (
+	tick       = 90_000 // in a second
+	tenSeconds = 10 * tick
+)
 
-func newEpoch(ssrc uint32, seq uint16, timestamp uint32) *epoch {
+func newEpoch(now time.Duration, ssrc uint32, seq uint16, timestamp uint32) *epoch {
 	at := point{int64(seq), int64(timestamp)}
-	return &epoch{ssrc: ssrc, packets: map[int64]*packet{}, blocks: map[int64]*block{}, turn: at.seq, top: at.seq - 1, newest: at, old: at}
+	return &epoch{ssrc: ssrc, packets: map[int64]*packet{}, blocks: map[int64]*block{}, turn: at.seq, top: at.seq - 1, newest: at, heard: now, old: at}
 }
 
-// unwrap finds the number nearest to where the timestamp says that the packet
-// should be (section 8).
-func (e *epoch) unwrap(seq uint16, timestamp uint32) point {
-	p := point{timestamp: e.newest.timestamp + int64(int32(timestamp-uint32(e.newest.timestamp)))}
+// expect is the timestamp of a packet that comes as the newest one did.
+func (e *epoch) expect(now time.Duration) int64 {
+	return e.newest.timestamp + int64((now-e.heard).Seconds()*tick)
+}
+
+// unwrap places a packet by the newest one (section 8).
+func (e *epoch) unwrap(now time.Duration, seq uint16, timestamp uint32) point {
+	expect := e.expect(now)
+	p := point{timestamp: expect + int64(int32(timestamp-uint32(expect)))}
+	step := p.timestamp - e.newest.timestamp
+	if ahead := seq - uint16(e.newest.seq); ahead >= 1 && ahead <= 64 && step >= 0 {
+		p.seq = e.newest.seq + int64(ahead) // the sender has paused, or not
+		return p
+	}
 	guess := e.newest.seq
-	if step := p.timestamp - e.newest.timestamp; (step > 45_000 || step < -45_000) && e.newest.timestamp-e.old.timestamp > 9_000 {
-		guess += step * (e.newest.seq - e.old.seq) / (e.newest.timestamp - e.old.timestamp)
+	if step > tick/2 || step < -tick/2 {
+		guess += int64(float64(step) * e.rate)
 	}
 	p.seq = guess + int64(int16(seq-uint16(guess)))
+	switch {
+	case step > tick && p.seq <= e.newest.seq:
+		p.seq += 1 << 16
+	case step < -tick && p.seq >= e.newest.seq:
+		p.seq -= 1 << 16
+	}
 	return p
 }
 
-// seen moves the newest point on.
-func (e *epoch) seen(p point) {
-	if p.seq <= e.newest.seq {
+// seen moves the newest point on, and measures the rate over half a second or
+// more without a pause.
+func (e *epoch) seen(now time.Duration, p point) {
+	if p.seq <= e.newest.seq || p.timestamp <= e.newest.timestamp {
 		return
 	}
-	e.newest = p
-	if p.timestamp-e.old.timestamp > 180_000 { // two seconds
+	pause := p.timestamp-e.newest.timestamp > tick/2
+	e.newest, e.heard = p, now
+	switch span := p.timestamp - e.old.timestamp; {
+	case pause:
+		e.old = p
+	case span >= tick/2:
+		e.rate = float64(p.seq-e.old.seq) / float64(span)
 		e.old = p
 	}
 }
 
 // source merges a source packet.
-func (r *Receiver) source(e *epoch, at point, pkt []byte, from int) {
+func (r *Receiver) source(e *epoch, now time.Duration, at point, pkt []byte, from int) {
 	p := r.path(from)
 	p.saw(e, at)
 	if have := e.packets[at.seq]; have != nil {
@@ -203,11 +231,18 @@ func (r *Receiver) source(e *epoch, at point, pkt []byte, from int) {
 		return
 	}
 	e.add(at, &packet{append([]byte(nil), pkt...), 1 << from})
+	e.seen(now, at)
 	e.points++
 	for isn, b := range e.blocks {
-		if at.seq >= isn && at.seq < isn+int64(b.n) {
-			r.solve(e, isn, b)
+		if at.seq < isn || at.seq >= isn+int64(b.n) {
+			continue
 		}
+		if 3+len(pkt) > b.e {
+			r.Disagreeing += uint64(len(b.rows))
+			b.rows, b.refuted = nil, true
+			continue
+		}
+		r.solve(e, isn, b)
 	}
 }
 
@@ -217,10 +252,11 @@ func (e *epoch) add(at point, p *packet) {
 	if !e.begun {
 		e.turn = min(e.turn, at.seq)
 	}
-	e.seen(at)
 }
 
-func (r *Receiver) repair(e *epoch, isn, timestamp int64, p repair) {
+// repair takes a repair packet whose block ends with the packet at last.
+func (r *Receiver) repair(e *epoch, now time.Duration, last point, p repair) {
+	isn, timestamp := last.seq-int64(p.n)+1, last.timestamp
 	if e.begun && isn+int64(p.n) <= e.turn {
 		return // all of it has been handed on
 	}
@@ -232,10 +268,16 @@ func (r *Receiver) repair(e *epoch, isn, timestamp int64, p repair) {
 				return
 			}
 		}
+		for seq := isn; seq < isn+int64(p.n); seq++ {
+			if have := e.packets[seq]; have != nil && 3+len(have.data) > len(p.symbol) {
+				r.Disagreeing++
+				return
+			}
+		}
 		b = &block{k: p.k, n: p.n, e: len(p.symbol), timestamp: timestamp, rows: map[int][]byte{}}
 		e.blocks[isn] = b
 	}
-	if b.k != p.k || b.n != p.n || b.e != len(p.symbol) || b.timestamp != timestamp {
+	if b.k != p.k || b.n != p.n || b.e != len(p.symbol) || b.timestamp != timestamp || b.refuted {
 		r.Disagreeing++
 		return
 	}
@@ -244,7 +286,7 @@ func (r *Receiver) repair(e *epoch, isn, timestamp int64, p repair) {
 	}
 	b.rows[p.esi] = append([]byte(nil), p.symbol...)
 	e.points += 2
-	e.seen(point{isn + int64(b.n) - 1, timestamp})
+	e.seen(now, last)
 	r.solve(e, isn, b)
 }
 
@@ -262,11 +304,7 @@ func (r *Receiver) solve(e *epoch, isn int64, b *block) {
 	symbols := make([][]byte, b.n)
 	for i := range symbols {
 		if pkt := e.packets[isn+int64(i)]; pkt != nil {
-			if symbols[i] = adui(pkt.data); len(symbols[i]) > b.e {
-				r.Disagreeing++
-				delete(e.blocks, isn)
-				return
-			}
+			symbols[i] = adui(pkt.data)
 		}
 	}
 	found := Solve(b.k, symbols, b.rows)

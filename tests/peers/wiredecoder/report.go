@@ -10,7 +10,7 @@ import (
 type path struct {
 	index   byte // as the box told it
 	epoch   *epoch
-	first   int64 // first sequence number that it brought in this epoch
+	first   int64 // it counts from this sequence number on
 	highest int64
 
 	received, byOther, byParity, unrecovered, late uint64
@@ -27,8 +27,11 @@ func (r *Receiver) path(i int) *path {
 func (p *path) saw(e *epoch, at point) {
 	if p.epoch != e {
 		*p = path{index: p.index, epoch: e, first: at.seq, highest: at.seq}
+		if e.begun {
+			p.first = max(at.seq, e.turn)
+		}
 	}
-	p.first, p.highest = min(p.first, at.seq), max(p.highest, at.seq)
+	p.highest = max(p.highest, at.seq)
 }
 
 // settings reads the path's index from QRTS; the rest is not needed here.

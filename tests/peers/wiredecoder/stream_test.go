@@ -42,6 +42,8 @@ type box struct {
 	ts      []byte // all of it
 	gen     *tsgen.Stream
 	tagger  *rtp.Tagger
+	per     int           // TS packets in a source packet
+	pause   time.Duration // in the middle of the next epoch
 }
 
 func newBox(t *testing.T, seed uint64, streams int) *box {
@@ -51,7 +53,7 @@ func newBox(t *testing.T, seed uint64, streams int) *box {
 	}
 	return &box{
 		t: t, random: rand.New(rand.NewPCG(seed, 7)), streams: streams, now: time.Minute,
-		gen: tsgen.New(10_000_000, seed), tagger: rtp.NewTagger(key),
+		gen: tsgen.New(10_000_000, seed), tagger: rtp.NewTagger(key), per: 7,
 	}
 }
 
@@ -90,9 +92,15 @@ func (b *box) epoch(ssrc uint32, p fec.Params, count int, irregular bool) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	per := 7
+	per := b.per
+	if err := packets.SetPacketsPerMessage(per); err != nil {
+		b.t.Fatal(err)
+	}
 	for source < count {
 		gap := time.Millisecond
+		if b.pause > 0 && source >= count/2 {
+			gap, b.pause = b.pause, 0
+		}
 		if irregular {
 			gap = time.Duration(200+b.random.IntN(3000)) * time.Microsecond
 			switch b.random.IntN(60) {
@@ -187,7 +195,7 @@ func (b *box) decode(latency time.Duration) ([]byte, wiredecoder.Stats) {
 	var got []byte
 	r := wiredecoder.New(contributionKey, latency, func(ts []byte) { got = append(got, ts...) })
 	for _, s := range b.out {
-		r.Push(s.stream, s.msg)
+		r.Push(s.stream, s.at, s.msg)
 	}
 	r.Flush()
 	return got, r.Stats
@@ -277,6 +285,51 @@ func TestSourceRestart(t *testing.T) {
 	}
 }
 
+// Section 8: a sender that pauses goes on with the next number, and one that is
+// not heard does not, for whatever time.
+func TestPauseAndOutage(t *testing.T) {
+	const each = 3000 // packets before and after, 1000 in a second
+	p := fec.Params{K: 20, R: 4, MaxBlock: 70 * time.Millisecond}
+	for _, gap := range []time.Duration{600 * time.Millisecond, 33 * time.Second, 70 * time.Second} {
+		b := newBox(t, 8, 2)
+		b.per, b.pause = 1, gap
+		b.epoch(0xABC, p, 2*each, false)
+		common := b.lose()
+		b.arrive(0)
+		got, st := b.decode(400 * time.Millisecond)
+		if !bytes.Equal(got, b.ts) || st.Lost+st.Late+st.Disagreeing != 0 || st.Recovered != uint64(common) {
+			t.Errorf("a pause of %v: %d of %d bytes, %d lost in common: %+v", gap, len(got), len(b.ts), common, st)
+		}
+	}
+	for _, gap := range []int{1000, 33_000, 70_000} { // milliseconds, packets
+		b := newBox(t, 9, 2)
+		b.per = 1
+		b.epoch(0xABC, p, gap+2*each, false)
+		var first sent
+		for _, s := range b.out {
+			if !s.repair() {
+				first = s
+				break
+			}
+		}
+		from, to := first.at+each*time.Millisecond, first.at+time.Duration(each+gap)*time.Millisecond
+		missed := map[time.Duration]bool{}
+		b.out = slices.DeleteFunc(b.out, func(s sent) bool {
+			gone := s.at > from && s.at <= to
+			if gone && !s.repair() {
+				missed[s.at] = true
+			}
+			return gone
+		})
+		b.arrive(0)
+		got, st := b.decode(400 * time.Millisecond)
+		// Parity that came in time may give a few of them.
+		if n := len(b.ts)/tsgen.PacketSize - len(got)/tsgen.PacketSize; n != int(st.Lost) || n > len(missed) || n < len(missed)-10 || st.Late+st.Disagreeing != 0 {
+			t.Errorf("an outage of %d packets: %d of %d TS packets: %+v", len(missed), len(got)/tsgen.PacketSize, len(b.ts)/tsgen.PacketSize, st)
+		}
+	}
+}
+
 // What cannot be repaired is left out, and nothing else is.
 func TestBeyondRepair(t *testing.T) {
 	b := newBox(t, 5, 2)
@@ -328,7 +381,7 @@ func TestHostile(t *testing.T) {
 		"no CSRC": set(repair, 0, 0x80), "E too long": long(repair, 1),
 	} {
 		r := wiredecoder.New(contributionKey, time.Second, func([]byte) { t.Errorf("%s: handed on", name) })
-		r.Push(0, msg)
+		r.Push(0, 0, msg)
 		r.Flush()
 		if r.Malformed+r.BadTag != 1 || r.Epochs != 0 {
 			t.Errorf("%s: %+v", name, r.Stats)
@@ -344,14 +397,59 @@ func TestHostile(t *testing.T) {
 		var got []byte
 		r := wiredecoder.New(contributionKey, time.Second, func(ts []byte) { got = append(got, ts...) })
 		for _, s := range b.out {
-			r.Push(0, s.msg)
+			r.Push(0, s.at, s.msg)
 			if s.repair() && s.isn() == repair.isn() && s.seq() != repair.seq() {
-				r.Push(0, lie)
+				r.Push(0, s.at, lie)
 			}
 		}
 		r.Flush()
 		if !bytes.Equal(got, b.ts) || r.Disagreeing == 0 {
 			t.Errorf("%s: %d of %d bytes, %+v", name, len(got), len(b.ts), r.Stats)
+		}
+	}
+}
+
+// Section 13: the first repair packet of a block holds, also when it is the wrong
+// one: the block has no parity then, and every other has.
+func TestWrongRepairFirst(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"K": func(p []byte) []byte { p[18], p[20] = 9, 9; return p },
+		"n": func(p []byte) []byte { p[19] = 7; return p },
+		"timestamp": func(p []byte) []byte {
+			binary.BigEndian.PutUint32(p[4:], binary.BigEndian.Uint32(p[4:])-600) // before the third packet
+			return p
+		},
+		"E": func(p []byte) []byte { return p[:len(p)-188] },
+	} {
+		b := newBox(t, 14, 1)
+		b.epoch(0x5EC8, fec.Params{K: 8, R: 2, MaxBlock: 70 * time.Millisecond}, 64, false)
+		var wrong sent // of the fourth block
+		rows := 0
+		for _, s := range b.out {
+			if s.repair() {
+				if rows++; rows == 7 {
+					wrong = s
+				}
+			}
+		}
+		lost, kept := 0, map[uint16]bool{}
+		var got []byte
+		r := wiredecoder.New(contributionKey, 100*time.Millisecond, func(ts []byte) { got = append(got, ts...) })
+		for i, s := range b.out {
+			if i == 8 { // the lie comes before all of its block, but not before the epoch
+				r.Push(0, s.at, b.tagged(change(bytes.Clone(wrong.pkt()))))
+			}
+			if !s.repair() && (s.seq()-wrong.isn())%8 == 2 { // one packet of each block
+				if lost++; s.seq()-wrong.isn() < 8 {
+					kept[s.seq()] = true
+				}
+				continue
+			}
+			r.Push(0, s.at, s.msg)
+		}
+		r.Flush()
+		if len(kept) != 1 || r.Lost != 1 || r.Recovered != uint64(lost-1) || r.Disagreeing == 0 || len(got) != len(b.ts)-7*tsgen.PacketSize {
+			t.Errorf("%s: %d lost on the way, %d of %d bytes: %+v", name, lost, len(got), len(b.ts), r.Stats)
 		}
 	}
 }
@@ -371,9 +469,9 @@ func FuzzPush(f *testing.F) {
 			}
 		})
 		for i, s := range b.out {
-			r.Push(s.stream, s.msg)
+			r.Push(s.stream, s.at, s.msg)
 			if i == int(at) {
-				r.Push(0, b.tagged(pkt))
+				r.Push(0, s.at, b.tagged(pkt))
 			}
 		}
 		r.Report(7, 0)

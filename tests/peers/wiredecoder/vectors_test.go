@@ -178,7 +178,7 @@ func (v *vector) receive(t *testing.T) {
 		r := wiredecoder.New(v.ContributionKey, time.Second, func(ts []byte) { got = append(got, ts...) })
 		for i, m := range v.messages() {
 			if i < from || i >= from+lose {
-				r.Push(0, m)
+				r.Push(0, 0, m)
 			}
 		}
 		r.Flush()
@@ -237,7 +237,7 @@ func TestDocumentExamples(t *testing.T) {
 			}
 		})
 		for _, m := range tc.push {
-			r.Push(0, m)
+			r.Push(0, 0, m)
 		}
 		r.Flush()
 		if n != tc.want || r.Lost != 0 || r.BadTag+r.Malformed != 0 {
