@@ -43,8 +43,8 @@ const (
 )
 
 const (
-	// A path looks after its socket this often, also when nothing is sent.
-	housekeeping = 10 * time.Millisecond
+	// A path looks after its socket this often when its Sender does not tick.
+	housekeeping = 50 * time.Millisecond
 	// Socket statistics and sender reports.
 	reportEvery = 200 * time.Millisecond
 	// First wait after a failed dial, and the longest one. Each wait is jittered

@@ -79,19 +79,19 @@ func TestIdleSleeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.turn(now)
-	if d := c.sleep(now); d != 0 {
+	if d := c.next(now).after; d != 0 {
 		t.Errorf("with no connection it wakes after %v", d)
 	}
 	c.addLink(c.paths[0], &link{conn: &fakeConn{now: &now}, gone: make(chan struct{})})
-	if d := c.sleep(now); d != idleTick {
+	if d := c.next(now).after; d != idleTick {
 		t.Errorf("with a silent connection it wakes after %v", d)
 	}
 	c.heard, c.lastData = true, now
-	if d := c.sleep(now + 500*time.Microsecond); d != DefaultTick-500*time.Microsecond {
+	if d := c.next(now + 500*time.Microsecond).after; d != DefaultTick-500*time.Microsecond {
 		t.Errorf("with traffic it wakes after %v, not on a multiple of the tick", d)
 	}
 	now += 2 * idleAfter
-	if d := c.sleep(now); d != idleTick {
+	if d := c.next(now).after; d != idleTick {
 		t.Errorf("after the traffic it wakes after %v", d)
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // contribution merges the streams of one feed and hands it on. One goroutine
-// (run) owns everything in it; others reach it through the inbox only. On each
+// (run) owns everything in it, and lends it to a worker of the clockwork while
+// packets flow; others reach it through the inbox only. On each
 // tick it drains all connections, pushes what came into the decoder, releases
 // what is due and hands the released packets to the outputs in one batch.
 type contribution struct {
@@ -25,6 +26,8 @@ type contribution struct {
 	log   *slog.Logger
 	inbox chan func()   // unbuffered: what is taken is done
 	done  chan struct{} // closed when run has returned
+	work  *clockwork    // turns it while packets flow; nil: its own timer does
+	back  chan struct{} // from work: see clockwork.turn
 
 	// owned by run
 	dec      *fec.Decoder
@@ -53,9 +56,13 @@ type contribution struct {
 	ssrc     uint32 // of what is released
 	top      rtp.Unwrapper
 	report   reporter
-	tight    bool // D was too small at the last look
+	tight    bool            // D was too small at the last look
+	ending   <-chan struct{} // until it is stopping
 	stopping bool
-	late     peak // how late turns began: what the scheduler costs
+	until    time.Duration // when draining ends
+	pace     pace
+	planned  time.Duration // when the next turn should be
+	late     peak          // how late turns began: what the scheduler costs
 
 	nextCheck time.Duration // of the peers' connections
 
@@ -84,6 +91,9 @@ const (
 	// drainRounds bounds how many full batches one connection may bring per
 	// tick, so that a burst on one does not hold up the others.
 	drainRounds = 4
+	// postedAtOnce bounds what is taken from the inbox between two ticks:
+	// whatever is posted, the packets go on.
+	postedAtOnce = 64
 	// maxToldLatency bounds D when it is left to the box: memory is sized for
 	// it.
 	maxToldLatency = 5 * time.Second
@@ -98,6 +108,7 @@ func newContribution(cfg Contribution, now func() time.Duration, tick time.Durat
 		log:     log.With("contribution", cfg.Name),
 		inbox:   make(chan func()),
 		done:    make(chan struct{}),
+		back:    make(chan struct{}),
 		recv:    srt.NewBatch(recvBatch),
 		batch:   newBatch(),
 		nulls:   nullMessages(batchPackets),
@@ -237,40 +248,88 @@ func (c *contribution) run(ctx context.Context) {
 	}
 }
 
-// loop is the contribution's clockwork.
+// loop takes the contribution's turns until it has ended.
 func (c *contribution) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var until time.Duration  // when draining ends
-	planned := c.now()       // when the next turn should be
-	const whenever = 1 << 62 // nothing is planned
-	stop := ctx.Done()
+	c.ending, c.planned = ctx.Done(), c.now()
 	for {
 		select {
-		case <-stop:
-			stop = nil
-			c.stopping = true
-			until = c.now() + min(c.latency, maxDrain)
-			c.closeLinks()
+		case <-c.ending:
+			c.wind()
 		case f := <-c.inbox:
 			f()
 		case <-timer.C:
 		}
-		now := c.now()
-		c.late.note(now, now-planned)
-		c.turn(now)
-		if c.stopping {
-			if _, more := c.dec.Next(); !more || now >= until {
-				return
-			}
+		c.step()
+		if c.pace.flows && c.work != nil {
+			c.work.turn(c)
 		}
-		now = c.now()
-		planned = whenever
-		if d := c.sleep(now); d > 0 {
-			timer.Reset(d)
-			planned = now + d
+		if c.pace.ended {
+			return
+		}
+		if c.pace.after > 0 {
+			timer.Reset(c.pace.after)
 		}
 	}
+}
+
+// pace is when a contribution takes its next turn.
+type pace struct {
+	after time.Duration // 0: when something is posted
+	flows bool          // it is wanted at every tick
+	ended bool
+}
+
+// whenever is a turn that is not planned.
+const whenever = 1 << 62
+
+// step takes a turn, and sets the pace.
+func (c *contribution) step() {
+	now := c.now()
+	c.late.note(now, now-c.planned)
+	c.turn(now)
+	c.planned = whenever
+	if c.stopping {
+		if _, more := c.dec.Next(); !more || now >= c.until {
+			c.pace = pace{ended: true}
+			return
+		}
+	}
+	now = c.now()
+	c.pace = c.next(now)
+	if c.pace.after > 0 {
+		c.planned = now + c.pace.after
+	}
+}
+
+// beat is a turn at a tick of the clockwork; false gives the contribution back
+// to its own goroutine.
+func (c *contribution) beat() bool {
+	select {
+	case <-c.ending:
+		c.wind()
+	default:
+	}
+	for range postedAtOnce {
+		select {
+		case f := <-c.inbox:
+			f()
+			continue
+		default:
+		}
+		break
+	}
+	c.step()
+	return c.pace.flows
+}
+
+// wind begins the end: the connections are closed, and what is held is released.
+func (c *contribution) wind() {
+	c.ending = nil
+	c.stopping = true
+	c.until = c.now() + min(c.latency, maxDrain)
+	c.closeLinks()
 }
 
 // peak is the largest value of the last 10 to 20 seconds.
@@ -291,22 +350,19 @@ func (p *peak) value() time.Duration { return max(p.now, p.was) }
 // maxDrain bounds how long a stopping contribution goes on releasing.
 const maxDrain = 1200 * time.Millisecond
 
-// sleep is the time until the next turn; 0 means until something is posted.
-// While packets flow, turns lie on multiples of the tick, so that
-// contributions share the processor's wake-ups.
-func (c *contribution) sleep(now time.Duration) time.Duration {
-	d := c.tick
+// next is the pace from now on. While packets flow, turns lie on multiples of
+// the tick, so that contributions share the processor's wake-ups.
+func (c *contribution) next(now time.Duration) pace {
 	_, waiting := c.dec.Next()
 	switch {
 	case waiting || c.heard && now-c.lastData < idleAfter || c.filling(now):
+		return pace{after: c.tick - now%c.tick, flows: true}
 	case c.connected() || c.state == Streaming:
-		d = idleTick
+		return pace{after: idleTick - now%idleTick}
 	case c.peering():
-		d = peerCheck
-	default:
-		return 0
+		return pace{after: peerCheck - now%peerCheck}
 	}
-	return d - now%d
+	return pace{}
 }
 
 // turn does what is to be done at now.

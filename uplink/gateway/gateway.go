@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Gateway struct {
 	up    chan struct{} // closed when all ports are open
 
 	changing sync.Mutex // held by Apply, and by Run while it starts and stops
+	tick     time.Duration
+	work     *clockwork // both set by Run
 
 	mu      sync.Mutex // guards what follows; never held for long
 	cfg     Config
@@ -110,6 +113,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		defer stopWeb()
 	}
 	g.warnAboutKernel(&cfg)
+	g.tick = cmp.Or(cfg.Tick, DefaultTick)
+	g.work = newClockwork(g.now, g.tick)
+	defer g.work.close()
 	err := g.bring(ctx, cfg)
 	if err == nil {
 		err = g.openPorts(ctx)
@@ -186,14 +192,7 @@ func (g *Gateway) Apply(cfg Config) error {
 func (g *Gateway) bring(ctx context.Context, cfg Config) error {
 	g.mu.Lock()
 	old := g.running
-	tick := g.cfg.Tick
-	if len(old) == 0 {
-		tick = cfg.Tick
-	}
 	g.mu.Unlock()
-	if tick <= 0 {
-		tick = DefaultTick
-	}
 	next := map[string]*running{}
 	var errs []error
 	for _, k := range cfg.Contributions {
@@ -211,11 +210,12 @@ func (g *Gateway) bring(ctx context.Context, cfg Config) error {
 			r.stop()
 			<-r.c.done
 		}
-		c, err := newContribution(k, g.now, tick, g.log)
+		c, err := newContribution(k, g.now, g.tick, g.log)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		c.work = g.work
 		runCtx, stop := context.WithCancel(ctx)
 		next[k.Name] = &running{c: c, cfg: k, stop: stop}
 		go c.run(runCtx) // joined through c.done

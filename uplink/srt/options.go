@@ -171,6 +171,19 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// unpaced is a ceiling that nothing reaches. At libsrt's own "none", which is 1
+// Gbit/s, its sending thread goes to sleep for 11 µs after each packet: between
+// the packets of one batch that costs more than to send them.
+const unpaced = 100_000_000_000 / 8
+
+// ceiling is MaxBW as libsrt is told.
+func ceiling(maxBW int64) int64 {
+	if maxBW < 0 {
+		return unpaced
+	}
+	return maxBW
+}
+
 // maxPayload is what fits in a packet of these options.
 func (o Options) maxPayload() int {
 	n := MaxPayload
@@ -302,7 +315,7 @@ func (o Options) apply(s *srtgo.SrtSocket, listener bool) error {
 	if d.ReceiveLatency != d.Latency {
 		a.int("rcvlatency", C.SRTO_RCVLATENCY, int(d.ReceiveLatency.Milliseconds()))
 	}
-	a.int64("maxbw", C.SRTO_MAXBW, d.MaxBW)
+	a.int64("maxbw", C.SRTO_MAXBW, ceiling(d.MaxBW))
 	a.int64("inputbw", C.SRTO_INPUTBW, d.InputBW)
 	a.int64("mininputbw", C.SRTO_MININPUTBW, d.MinInputBW)
 	a.int("oheadbw", C.SRTO_OHEADBW, d.OverheadBW)
