@@ -153,16 +153,19 @@ func (s *Sender) Run(ctx context.Context) error {
 	for _, p := range s.paths {
 		wg.Go(func() { _ = p.Run(pathCtx) }) // nil: the end of pathCtx
 	}
-	t := time.NewTicker(tick)
+	t := time.NewTimer(0)
 	defer t.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-t.C:
-			s.Tick(s.now())
+			now := s.now()
+			s.Tick(now)
+			// At multiples of the tick, as the sources do: one waking up for both.
+			t.Reset(tick - now%tick)
 		}
 	}
-	s.drain(t.C)
+	s.drain()
 	stopPaths()
 	wg.Wait()
 	return nil
@@ -170,7 +173,9 @@ func (s *Sender) Run(ctx context.Context) error {
 
 // drain sends what the pacer, packetizer and encoder still hold, and gives the
 // sockets the time of one SRT latency to deliver it, bounded to one second.
-func (s *Sender) drain(tick <-chan time.Time) {
+func (s *Sender) drain() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
 	_, plan, _, _ := s.reportable()
 	under := plan.SRTLatency + plan.FECBound + plan.Stagger
 	for _, p := range s.paths {
@@ -179,7 +184,7 @@ func (s *Sender) drain(tick <-chan time.Time) {
 	end := s.now() + min(s.holds+under, time.Second)
 	flushed := false
 	for s.now() < end {
-		<-tick
+		<-t.C
 		s.Tick(s.now())
 		if !flushed {
 			s.mu.Lock()

@@ -181,7 +181,7 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 		return errors.Join(errs...)
 	}
 	b := newBatch()
-	t := time.NewTicker(tick)
+	t := time.NewTimer(0)
 	defer t.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -193,6 +193,8 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 		// is due by now is given up, also when this process has to wait between
 		// two sockets.
 		now := s.cfg.Now()
+		// At multiples of the tick, as the packet loop does: one waking up for both.
+		t.Reset(tick - now%tick)
 		for i, l := range legs {
 			s.service(r, i, l, b)
 		}

@@ -39,8 +39,9 @@ type Listener struct {
 	SRT     srt.Options
 }
 
-// DefaultTick is the longest burst at the outputs unless told otherwise.
-const DefaultTick = 2 * time.Millisecond
+// DefaultTick is the longest burst at the outputs unless told otherwise. A packet
+// is released at the tick nearest to when it is due, 2 ms off at most.
+const DefaultTick = 4 * time.Millisecond
 
 // Contribution is one feed: some streams in, one feed out.
 type Contribution struct {

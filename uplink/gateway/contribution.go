@@ -124,7 +124,7 @@ func newContribution(cfg Contribution, now func() time.Duration, tick time.Durat
 	}
 	var err error
 	c.dec, err = fec.NewDecoder(fec.DecoderConfig{
-		Latency:    c.latency,
+		Latency:    c.held(),
 		MaxPackets: windowPackets(cfg),
 		MaxPacket:  rtp.MaxSourcePacket,
 		Deliver:    c.deliver,
@@ -144,6 +144,10 @@ func newContribution(cfg Contribution, now func() time.Duration, tick time.Durat
 	}
 	return c, nil
 }
+
+// held is what the decoder is told of D: packets are released at the tick nearest
+// to when they are due, not at the one after.
+func (c *contribution) held() time.Duration { return max(0, c.latency-c.tick/2) }
 
 // setKeys replaces the accepted keys. It belongs to run, or to newContribution.
 func (c *contribution) setKeys(keys [][]byte) error {

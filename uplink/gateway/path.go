@@ -348,5 +348,5 @@ func (c *contribution) setLatency() {
 	}
 	c.log.Info("latency set", "latency", d, "by", c.latencyBy())
 	c.latency = d
-	c.dec.SetLatency(d)
+	c.dec.SetLatency(c.held())
 }
