@@ -230,8 +230,13 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	silent := false
 	detail := ""
 	upFor := now - time.Duration(st.UpSince*float64(time.Second))
+	first := reportMissing // when the first report may be expected
+	if st.Link != nil && st.Link.SRT != nil {
+		// The far end hears of the stream no sooner than SRT hands it over.
+		first += time.Duration(st.Link.SRT.MSSndTsbPdDelay) * time.Millisecond
+	}
 	switch {
-	case down || upFor < reportMissing:
+	case down || upFor < first:
 	case doc.Profile == config.ProfileRTPFEC && st.Arrival == nil:
 		silent, detail = true, "no report since it connected"
 	case doc.Profile == config.ProfileRTPFEC && st.Arrival.Age > reportMissing.Seconds()*1000:
@@ -272,6 +277,8 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	// A path that loses every fifth packet before any repair carries less than
 	// it is given, whatever its queue says.
 	p.overload = dropped > 0 && dropped*200 > sent || p.rates.sendLoss > 20
+	// A far end with another key reports all the same, but not in our eyes.
+	p.badTag = st.Refused > before.Refused
 	a, b := st.Arrival, before.Arrival
 	if st.Connects != before.Connects || a == nil || b == nil || b.Age > 1000 || a.Received < b.Received || a.Merged.Delivered < b.Merged.Delivered {
 		// What the far end missed while the path was away belongs to that alarm.
@@ -286,12 +293,12 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	}
 	p.lossy = a.Merged.Lost > b.Merged.Lost
 	p.differs = a.Digest.Different > b.Digest.Different
-	p.badTag = a.BadTag-b.BadTag > 10 && a.BadTag-b.BadTag > received/10
+	p.badTag = p.badTag || a.BadTag-b.BadTag > 10 && a.BadTag-b.BadTag > received/10
 	// Reports are fresh, much was sent, and nothing of it came. The far end counts
 	// a packet when it releases it, D after it was sent: so the flow must have
 	// gone on for that and a window.
 	held := time.Duration(a.Merged.Latency * float64(time.Millisecond))
-	flowing := sent > 50
+	flowing := sent >= 5
 	p.mtu = flowing && p.flowed > held && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
 	if p.flowed += span; !flowing {
 		p.flowed = 0

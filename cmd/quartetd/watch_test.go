@@ -119,6 +119,7 @@ func TestWatch(t *testing.T) {
 		{"too narrow: every fifth is asked for again", func(p []uplink.PathStats) { p[0].Link.SRT.PktSndLossTotal += 20 }, []string{"path-overload path/fec-a"}},
 		{"full packets do not pass", func(p []uplink.PathStats) { p[1].Arrival.Received -= 72 }, []string{"path-mtu path/fec-b", "leg-unprotected leg/1"}},
 		{"keys differ", func(p []uplink.PathStats) { p[0].Arrival.BadTag += 72; p[0].Arrival.Received -= 72 }, []string{"path-key-mismatch path/fec-a"}},
+		{"the far end has another key", func(p []uplink.PathStats) { p[0].Arrival = nil; p[0].Refused++ }, []string{"path-key-mismatch path/fec-a", "leg-unprotected leg/1"}},
 		{"the gateway loses", func(p []uplink.PathStats) { p[0].Arrival.Merged.Lost += 3 }, []string{"gateway-lossy path/fec-a"}},
 	} {
 		s := newScene(t)
@@ -158,6 +159,15 @@ func TestWatchSlow(t *testing.T) {
 // too large for the path before the first packet of it can have come out.
 func TestWatchLongLatency(t *testing.T) {
 	s := newScene(t)
+	none := func(p []uplink.PathStats) {
+		p[0].Arrival = nil
+		p[0].UpSince = time.Minute.Seconds()
+		p[0].Link.SRT.MSSndTsbPdDelay = 3000
+	}
+	s.pass(3*time.Second, none).want("the far end has not heard of the stream yet")
+	s.pass(3*time.Second, none).want("but it should have by now", "path-unreported path/fec-a", "leg-unprotected leg/1")
+
+	s = newScene(t)
 	waits := func(p []uplink.PathStats) {
 		for _, a := range []*uplink.Arrival{p[0].Arrival, p[1].Arrival} {
 			a.Received -= 72

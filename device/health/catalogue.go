@@ -89,7 +89,7 @@ func Catalogue() []Definition {
 			Text:   "Not connected",
 			Remedy: "Wrong passphrase or refused: compare passphrase and stream id with the far end. Timed out: check address, port, firewall and the allowlist of the far end. Name not found: check the URL and DNS."},
 		{Code: PathUnreported, Severity: Major, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
-			MaskedBy: []Code{PathDown, InputLost},
+			MaskedBy: []Code{PathDown, PathKey, InputLost},
 			Text:     "Connected, but the far end does not report that anything arrives",
 			Remedy:   "Check that the far end is quartet-gateway with this contribution's key. For other receivers use profile ts."},
 		{Code: PathMTU, Severity: Major, HoldOn: s, HoldOff: 5 * s,
