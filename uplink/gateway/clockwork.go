@@ -18,7 +18,6 @@ import (
 // cost more than all the rest of the work.
 type clockwork struct {
 	workers []*worker
-	procs   int // to restore
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 }
@@ -43,11 +42,11 @@ type worker struct {
 // newClockwork starts the workers; close ends them.
 func newClockwork(now func() time.Duration, tick time.Duration) *clockwork {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &clockwork{procs: runtime.GOMAXPROCS(0), stop: stop}
+	w := &clockwork{stop: stop}
 	// A worker keeps its processor of Go's scheduler while it sleeps: give the
 	// others as many as they had.
 	n := runtime.NumCPU()
-	runtime.GOMAXPROCS(w.procs + n)
+	moreProcs(n)
 	for range n {
 		k := &worker{now: now, tick: tick, wake: make(chan struct{}, 1)}
 		w.workers = append(w.workers, k)
@@ -60,7 +59,16 @@ func newClockwork(now func() time.Duration, tick time.Duration) *clockwork {
 func (w *clockwork) close() {
 	w.stop()
 	w.wg.Wait()
-	runtime.GOMAXPROCS(w.procs)
+	moreProcs(-len(w.workers))
+}
+
+var procs sync.Mutex
+
+// moreProcs changes the number of processors of Go's scheduler.
+func moreProcs(n int) {
+	procs.Lock()
+	defer procs.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 }
 
 // turn lets a worker turn c until its packets flow no longer, or it has ended.
