@@ -14,7 +14,7 @@ import (
 	"quartet/tests/relay"
 )
 
-var soak = flag.Duration("soak", 12*time.Second, "how long F24 runs; hours show slopes that seconds cannot")
+var soak = flag.Duration("soak", 20*time.Second, "how long F24 runs; hours show slopes that seconds cannot")
 
 // F24: memory, descriptors and threads of box and gateway stay flat, with paths
 // that break and come back all the time. In ordinary test runs it is short and
@@ -27,7 +27,7 @@ func TestF24_Soak(t *testing.T) {
 	gw := startGateway(t, c, 0)
 	stop := b.Background()
 	b.WaitUp()
-	warm := max(*soak/4, 5*time.Second)
+	warm := max(*soak/4, 9*time.Second) // each path has been dead once
 	rss := map[string]*slope{"quartetd": {pid: b.PID()}, "quartet-gateway": {pid: gw.p.PID()}}
 	begun := time.Now()
 	for n := 0; time.Since(begun) < *soak; n++ {
