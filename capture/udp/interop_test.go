@@ -125,6 +125,16 @@ func feed(t *testing.T) (path string, content []byte) {
 	return path, content
 }
 
+// withoutNulls leaves out null packets.
+func withoutNulls(ts []byte) (rest []byte) {
+	for ; len(ts) >= 188; ts = ts[188:] {
+		if p := mpegts.Packet(ts[:188]); p.PID() != mpegts.NullPID {
+			rest = append(rest, p[:]...)
+		}
+	}
+	return rest
+}
+
 func TestGStreamerSends(t *testing.T) {
 	gst := program(t, "gst-launch-1.0", "gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad")
 	path, content := feed(t)
@@ -144,7 +154,8 @@ func TestGStreamerSends(t *testing.T) {
 			r.out.wait(t, len(content)/2)
 			r.stop()
 			checkTS(t, r.out.ts, len(content)/2)
-			if !bytes.Contains(content, r.out.ts) {
+			// Where it flushes, tsparse fills up with null packets of its own.
+			if !bytes.Contains(withoutNulls(content), withoutNulls(r.out.ts)) {
 				t.Error("not a stretch of the file")
 			}
 			st := r.Stats()
