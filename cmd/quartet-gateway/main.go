@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"quartet/cmd/internal/logging"
 	"quartet/cmd/internal/socket"
 	"quartet/device/config"
 	"quartet/uplink/gateway"
@@ -168,7 +169,7 @@ func load(file string, w io.Writer) (*config.Gateway, gateway.Config, error) {
 }
 
 func run(doc *config.Gateway, cfg gateway.Config, file string, stderr io.Writer) int {
-	log := newLogger(doc.Log, stderr)
+	log := logging.New(doc.Log, stderr)
 	// libsrt writes from its own threads.
 	srt.SetLogger(log)
 	// Packets allocate nothing; what is collected comes from reports and
@@ -228,18 +229,6 @@ func reload(g *gateway.Gateway, file string, log *slog.Logger, stderr io.Writer)
 		return
 	}
 	log.Info("configuration applied", "what", summary(cfg))
-}
-
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 // summary says in a few words what a configuration makes.

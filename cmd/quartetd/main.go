@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"quartet/cmd/internal/logging"
 	"quartet/device/config"
 	"quartet/uplink/srt"
 )
@@ -143,7 +144,7 @@ func load(file string) (l loaded, warnings config.Issues, err error) {
 }
 
 func run(l loaded, file, data string, stderr io.Writer) int {
-	log := newLogger(l.doc.Log, stderr)
+	log := logging.New(l.doc.Log, stderr)
 	if err := writable(data); err != nil {
 		log.Error("data folder: give a folder that can be written with --data", "err", err)
 		return exitFailed
@@ -222,16 +223,4 @@ func socketPath(doc *config.Box, data string) string {
 		return p
 	}
 	return filepath.Join(data, "control.sock")
-}
-
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }
