@@ -56,8 +56,8 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 	}
 	r.Report(t, config.KindGateway, map[string]string{
 		"version":                            "another one is refused: package config",
-		"log.level":                          "newLogger",
-		"log.format":                         "newLogger: TestRun",
+		"log.level":                          "logging.New",
+		"log.format":                         "logging.New",
 		"listeners[].name":                   "inputs name it: TestListenersAreFoundByName",
 		"listeners[].srt.connect_timeout_ms": "refused: a listener does not connect",
 		"contributions[].inputs[].mode":      "must change with url or listener: TestBuild",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -245,21 +244,5 @@ func TestSocketPath(t *testing.T) {
 	}
 	if got := socketPath(d, data); got != want {
 		t.Errorf("%s, want %s", got, want)
-	}
-}
-
-func TestLogger(t *testing.T) {
-	var b bytes.Buffer
-	log := newLogger(config.Log{Level: "warn", Format: "json"}, &b)
-	log.Info("no")
-	log.Warn("yes")
-	var line struct{ Msg string }
-	if err := json.Unmarshal(b.Bytes(), &line); err != nil || line.Msg != "yes" {
-		t.Errorf("%s: %v", b.Bytes(), err)
-	}
-	b.Reset()
-	newLogger(config.Log{Level: "debug", Format: "text"}, &b).Debug("yes")
-	if !strings.Contains(b.String(), "level=DEBUG msg=yes") {
-		t.Error(b.String())
 	}
 }
