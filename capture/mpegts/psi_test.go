@@ -121,6 +121,26 @@ func TestSectionAssemblerTrouble(t *testing.T) {
 	}
 }
 
+func TestSectionAssemblerReset(t *testing.T) {
+	var a SectionAssembler
+	n := 0
+	emit := func([]byte) { n++ }
+	list := pack(0x11, longSection(0x42, 300, 1))
+	a.Push(list[0], emit)
+	a.Reset()
+	a.Push(list[1], emit) // goes on with what is forgotten
+	if s := a.Stats(); n != 0 || s.Unfinished != 1 {
+		t.Errorf("%d sections, %+v", n, s)
+	}
+	a.Reset()
+	for _, p := range list { // the counter of the first is not the next one
+		a.Push(p, emit)
+	}
+	if s := a.Stats(); n != 1 || s.Unfinished != 1 {
+		t.Errorf("%d sections, %+v", n, s)
+	}
+}
+
 func patBody(pairs ...uint16) (b []byte) {
 	for i := 0; i < len(pairs); i += 2 {
 		b = binary.BigEndian.AppendUint16(b, pairs[i])
