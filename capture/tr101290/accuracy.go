@@ -2,6 +2,7 @@ package tr101290
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"quartet/capture/mpegts"
@@ -28,10 +29,10 @@ const (
 	// linePCRs is how many PCRs a line needs.
 	linePCRs = 16
 	// manySteps in a block are no steps but noise.
-	manySteps = 3
-	// runPCRs in a row that are off, at an end of the block, are a change of
-	// the rate.
-	runPCRs = 3
+	manySteps = 4
+	// runPCRs in a row that are off in the same direction are a change of the
+	// rate.
+	runPCRs = 4
 	// returnPCRs is within how many PCRs one that is off comes back, or else it
 	// is a step.
 	returnPCRs = 4
@@ -86,7 +87,7 @@ func (a *accuracy) add(m *Monitor, c *clock, d int64) {
 		tolerance = toleranceStuffed
 	}
 	errors, next := a.block(tolerance)
-	a.at, a.settled = m.now, a.constant
+	a.at = m.now
 	a.errors += errors
 	if errors > 0 && c.judged {
 		m.failN(PCRAccuracyError, c.pid, errors)
@@ -119,44 +120,72 @@ func (a *accuracy) block(tolerance float64) (errors uint64, next int) {
 			near++
 		}
 	}
+	settled := a.settled
 	a.constant = slope > 0 && near >= (blockPCRs-1)*3/4
+	a.settled = a.constant
 	if !a.constant {
 		return 0, judgedPCRs
 	}
 	marks, n := steps(&off)
-	lead, trail := 0, 0
+	lead := 0
 	for lead < blockPCRs-1 && marks[lead+1] {
 		lead++
 	}
-	for trail < blockPCRs-1 && marks[blockPCRs-1-trail] {
-		trail++
+	if lead > 0 && !settled {
+		a.settled = false
+		return 0, lead // what was before
 	}
-	if lead >= runPCRs || lead > 0 && !a.settled {
-		return 0, lead // another rate before
+	if from, to := run(&off, &marks); to > 0 { // the rate changes
+		a.settled = false
+		switch {
+		case slices.Contains(marks[:from], true):
+		case from > judgedPCRs:
+			return a.judge(from, judgedPCRs)
+		default:
+			errors, _ = a.judge(from, from)
+		}
+		if to == blockPCRs-1 {
+			return errors, from
+		}
+		return errors, to
 	}
-	end := blockPCRs
-	if trail >= runPCRs {
-		end -= trail // another rate from there on
-		n -= trail
-	}
-	step, pause := end, false
-	for i := end - 1; i > 0 && n > 0; i-- {
+	step, pause := blockPCRs, false
+	for i := blockPCRs - 1; i > 0; i-- {
 		big := math.Abs(off[i]) > tolerance
 		if marks[i] && (big || !pause) {
 			step, pause = i, big
 		}
 	}
 	switch {
-	case pause && step <= judgedPCRs: // the stream stood still, or packets are missing: no wrong clock
-		errors, _ = a.judge(step, step)
-		return errors, step
-	case !pause && n > 0 && n < manySteps && step <= judgedPCRs:
-		errors, _ = a.judge(step, step)
-		return errors + 1, step
-	case pause || n < manySteps: // it comes in the next block
+	case n >= manySteps && !pause: // noise
+		return a.judge(blockPCRs, judgedPCRs)
+	case step > judgedPCRs: // none, or it comes in the next block
 		return a.judge(step, judgedPCRs)
 	}
-	return a.judge(end, judgedPCRs)
+	errors, _ = a.judge(step, step)
+	if !pause { // else the stream stood still, or packets are missing: no wrong clock
+		errors++
+	}
+	return errors, step
+}
+
+// run looks for the first PCRs in a row that are off in the same direction and
+// do not come back. It returns the first and the last of them, 0, 0 if there
+// are too few.
+func run(off *[blockPCRs]float64, marks *[blockPCRs]bool) (from, to int) {
+	for i := 1; i < blockPCRs; i++ {
+		if !marks[i] || !marks[i-1] || off[i] > 0 != (off[i-1] > 0) {
+			from = i
+		}
+		if i-from+1 >= runPCRs && marks[i] {
+			to = i
+			for to+1 < blockPCRs && marks[to+1] && off[to+1] > 0 == (off[i] > 0) {
+				to++
+			}
+			return from, to
+		}
+	}
+	return 0, 0
 }
 
 // steps marks the PCRs that are off and do not come back, and counts them.

@@ -267,7 +267,6 @@ func (m *Monitor) Framing(at time.Duration, s mpegts.FramerStats) {
 // lose takes that the stream is lost, for a reason of its own or one more.
 func (m *Monitor) lose(reason uint8) {
 	if m.lost == 0 {
-		m.losses++
 		m.fail(TSSyncLoss, mpegts.NullPID)
 		m.tallies[TSSyncLoss].open++
 	}

@@ -10,8 +10,8 @@ import (
 const (
 	// maxClocks is how many PIDs with PCRs are followed.
 	maxClocks = 128
-	// pcrSlack is by how much arrival may differ from what the PCRs say: more
-	// is a jump of the clock, not a long interval.
+	// pcrSlack is by how much earlier a PCR may arrive than the PCRs say: more is
+	// a jump of the clock, not a long interval.
 	pcrSlack = 250 * time.Millisecond
 	// pcrGone is when a PCR that does not come is missing, without waiting for
 	// the next one. Shorter waits are judged by the PCRs' own difference, so
@@ -71,7 +71,7 @@ func (m *Monitor) pcr(pid mpegts.PID, s *pidState, v mpegts.PCR, flag bool) {
 // interval judges the difference from PCR to PCR, in ticks of 27 MHz.
 func (c *clock) interval(m *Monitor, d int64, elapsed time.Duration) {
 	step := mpegts.TicksToDuration(d)
-	jump := step < 0 || step > elapsed+pcrSlack || elapsed > step+pcrSlack
+	jump := step < 0 || step > elapsed+pcrSlack
 	if d < 0 || step > pcrJump {
 		if c.judged {
 			m.fail(PCRDiscontinuityIndicatorError, c.pid)

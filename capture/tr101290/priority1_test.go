@@ -298,6 +298,13 @@ func TestPMT(t *testing.T) {
 		{"a private section on its PID is legal", Config{Priority3: true}, func(g *gen) {
 			g.queue = append(g.queue, packed(pidPMT1, section(0x91, 1, 0, 0, 0, []byte{1, 2, 3, 4}))...)
 		}, nil},
+		{"a private section on its PID is no PMT", Config{}, func(g *gen) {
+			g.off("PMT1")
+			g.times(15, func() {
+				g.queue = append(g.queue, packed(pidPMT1, section(0x91, 1, 0, 0, 0, []byte{1, 2, 3, 4}))...)
+			})
+			g.on("PMT1")
+		}, tallies{PMTError2: 1}},
 		{"two programs on one PID, one missing", Config{}, func(g *gen) {
 			g.item("PAT").make = func() []mpegts.Packet {
 				return packed(0, section(0x00, 1, 1, 0, 0, entries(1, pidPMT1, 2, pidPMT2, 4, pidPMT1)))

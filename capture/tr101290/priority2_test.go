@@ -1,6 +1,7 @@
 package tr101290
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -167,6 +168,17 @@ func TestPCRDiscontinuity(t *testing.T) {
 			g.times(5, func() { jump(3 * time.Second)(g); g.run(100 * ms) })
 		}, tallies{n: 10}},
 	})
+	g := newGen(t, Config{})
+	g.run(2 * time.Second)
+	jump(-50 * ms)(g)
+	g.run(time.Second)
+	jump(10 * time.Second)(g)
+	g.run(time.Second)
+	for _, c := range g.m.Stats().Clocks {
+		if c.Interval.Min < 25 || c.Interval.Max > 45 || c.JitterMS > 1 {
+			t.Errorf("the jumps are in the ranges: %+v", c)
+		}
+	}
 }
 
 // TestDiscontinuityBeforeThePCR: the flag may stand in an earlier packet of the
@@ -218,6 +230,8 @@ func TestPCRAccuracy(t *testing.T) {
 	}{
 		{"400 ns", 7, func() time.Duration { return 400 }, 0},
 		{"-400 ns", 7, func() time.Duration { return -400 }, 0},
+		{"13 ticks, 481 ns", 31, func() time.Duration { return 482 }, 0},
+		{"15 ticks, 556 ns", 31, func() time.Duration { return 556 }, 1},
 		{"600 ns", 7, func() time.Duration { return 600 }, 1},
 		{"-600 ns", 11, func() time.Duration { return -600 }, 1},
 		{"10 µs", 13, func() time.Duration { return 10 * time.Microsecond }, 1},
@@ -273,7 +287,7 @@ func TestPCRAccuracyRange(t *testing.T) {
 
 // TestPCRAccuracyWhereItCannotBe: no clock is blamed for what is not its fault.
 func TestPCRAccuracyWhereItCannotBe(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
+	var r *rand.Rand
 	for _, c := range []struct {
 		name     string
 		disturb  func(g *gen)
@@ -321,6 +335,43 @@ func TestPCRAccuracyWhereItCannotBe(t *testing.T) {
 			}
 			g.run(5 * time.Second)
 		}, true},
+		{"the rate changes a little", func(g *gen) {
+			for i := range 40 {
+				g.pause, g.n = g.at(), 0
+				g.rate = 3e6 * (1 + float64(i%3)*0.004)
+				g.run(700*ms + time.Duration(r.IntN(1500))*ms)
+			}
+			g.run(5 * time.Second)
+		}, true},
+		{"single packets are lost at a high rate", func(g *gen) {
+			g.pause, g.n, g.rate = g.at(), 0, 40e6
+			for range 10 {
+				g.once(pidVideo, lose)
+				g.run(3 * time.Second)
+			}
+		}, true},
+		{"constant, and not stuffed", func(g *gen) {
+			g.edit = fill
+			g.run(20 * time.Second)
+		}, true},
+		{"nearly constant, and not stuffed", func(g *gen) {
+			g.edit = fill
+			g.run(3 * time.Second)
+			for range 600 {
+				g.pause, g.n = g.at(), 0
+				g.rate = 3e6 * (1 + (r.Float64()-0.5)*0.004)
+				g.run(33 * ms)
+			}
+		}, false},
+		{"nearly constant, and stuffed", func(g *gen) {
+			for range 600 {
+				g.pause, g.n = g.at(), 0
+				g.rate = 3e6 * (1 + (r.Float64()-0.5)*0.004)
+				g.run(33 * ms)
+			}
+			g.rate = 3e6
+			g.m.tallies[PCRAccuracyError], g.m.clocks[0].accuracy.errors, g.m.clocks[1].accuracy.errors = tally{}, 0, 0 // rightly, there were
+		}, true},
 		{"the stream pauses", func(g *gen) {
 			for range 10 {
 				g.silence(55 * ms)
@@ -329,6 +380,7 @@ func TestPCRAccuracyWhereItCannotBe(t *testing.T) {
 		}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			r = rand.New(rand.NewPCG(3, 4))
 			g := newGen(t, Config{})
 			g.run(2 * time.Second)
 			c.disturb(g)
@@ -341,6 +393,38 @@ func TestPCRAccuracyWhereItCannotBe(t *testing.T) {
 				t.Errorf("%+v", k)
 			}
 		})
+	}
+}
+
+// fill turns null packets into others.
+func fill(p mpegts.Packet) bool {
+	if p.PID() == mpegts.NullPID {
+		p.SetPID(0x1FFE)
+		p[3] &^= 0x10 // no payload, so that the counter stands
+	}
+	return true
+}
+
+// TestLineIsTheBest: of a noisy clock, as good a line is found as there is.
+func TestLineIsTheBest(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	const packets, ticks, noise, rounds = 60, 810_000, 3.0, 400
+	var sum float64
+	for range rounds {
+		var a accuracy
+		for i := range a.points {
+			a.points[i] = point{int64(i)*ticks + int64(math.Round(r.NormFloat64()*noise)), int64(i) * packets}
+		}
+		if errors, next := a.judge(blockPCRs, judgedPCRs); errors > 1 || next < judgedPCRs {
+			t.Fatalf("%d errors, the next block begins at %d", errors, next)
+		}
+		off := packetBits*mpegts.PCRHz/a.rate*packets - ticks // a PCR's interval
+		sum += off * off
+	}
+	// Least squares over n points at unit distance: variance 12/n(n²−1).
+	const n = blockPCRs
+	if got, best := math.Sqrt(sum/rounds), noise*math.Sqrt(12.0/(n*(n*n-1))); got > best*1.2 {
+		t.Errorf("the slope is off by %v ticks, the best there is by %v", got, best)
 	}
 }
 

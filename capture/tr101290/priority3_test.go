@@ -71,7 +71,13 @@ func TestServiceInformation(t *testing.T) {
 			g.run(40 * ms)
 		}, nil},
 		{"3.6.b away", on, away(11*time.Second, "EIT other 1p", "EIT other 1f"), tallies{EITOtherError: 2, SIRepetitionError: 2}},
-		{"3.6.c no following", on, away(4*time.Second, "EIT 1f"), tallies{EITPFError: 1, SIRepetitionError: 1}},
+		{"3.6.c no following", on, func(g *gen) {
+			away(4*time.Second, "EIT 1f")(g)
+			g.run(6 * time.Second)
+			if g.active(EITPFError) {
+				g.t.Error("active, though both are back")
+			}
+		}, tallies{EITPFError: 1, SIRepetitionError: 1}},
 		{"3.6.c a new service without following", on, func(g *gen) {
 			s := section(0x4E, 9, 0, 0, 1, []byte{0, 1, 0, 1, 1, 0x4E})
 			g.every("EIT 9p", time.Second, func() []mpegts.Packet { return packed(mpegts.EITPID, s) })
