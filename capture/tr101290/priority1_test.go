@@ -195,9 +195,21 @@ func TestFraming(t *testing.T) {
 	if s := g.m.Stats(); !s.Synced {
 		t.Error("not regained")
 	}
+	// Several at once.
+	st := f.Stats()
+	st.SyncLosses += 3
+	st.SyncByteErrs += 6
+	g.m.Framing(g.at(), st)
+	g.want(tallies{SyncByteError: bad + 8, TSSyncLoss: 4})
+	st.Locked, st.SyncLosses = false, st.SyncLosses+1
+	g.m.Framing(g.at(), st)
+	if s := g.m.Stats(); s.Synced {
+		t.Error("there, though nobody finds packets")
+	}
+	g.want(tallies{SyncByteError: bad + 8, TSSyncLoss: 5})
 	// Another Framer begins at zero.
 	feed(mpegts.NewFramer(g.m), func(mpegts.Packet, int) {})
-	g.want(tallies{SyncByteError: bad + 2, TSSyncLoss: 1})
+	g.want(tallies{SyncByteError: bad + 8, TSSyncLoss: 5})
 }
 
 func TestPAT(t *testing.T) {
@@ -332,6 +344,22 @@ func TestPIDError(t *testing.T) {
 				g.t.Error("not active")
 			}
 		}, tallies{PIDError: 1, PTSError: 1, PCRRepetitionError: 1}},
+		{"a clock on a PID of its own away", Config{}, func(g *gen) {
+			g.item("PMT2").make = func() []mpegts.Packet {
+				return packed(pidPMT2, section(0x02, 2, 1, 0, 0, cat([]byte{0xE5, 0x00, 0xF0, 0}, component(0x04, pidRadio))))
+			}
+			g.off("PCR2")
+			g.every("PCR3", 35*ms, func() []mpegts.Packet {
+				p := clockPacket(0x500)
+				p[3] &^= 0x10 // no payload
+				return []mpegts.Packet{p}
+			})
+			g.on("PCR3")
+			g.run(4 * time.Second)
+			g.want(nil)
+			g.off("PCR3")
+			g.run(6 * time.Second)
+		}, tallies{PIDError: 1, PCRRepetitionError: 1}},
 		{"teletext and cues may be away", Config{}, func(g *gen) { g.run(20 * time.Second) }, nil},
 		{"unless asked for", Config{DataPIDPeriod: 3 * time.Second}, func(g *gen) { g.run(20 * time.Second) }, tallies{PIDError: 2}},
 	})

@@ -193,3 +193,19 @@ func TestUnreferenced(t *testing.T) {
 		}, tallies{UnreferencedPID: 1}},
 	})
 }
+
+// TestUnreferencedAtTheStart: who comes into a running stream does not know the
+// tables yet.
+func TestUnreferencedAtTheStart(t *testing.T) {
+	g := newGen(t, everything)
+	for _, n := range []string{"PAT", "PMT1", "PMT2"} {
+		i := g.item(n)
+		i.every = 450 * ms
+		i.next = map[string]time.Duration{"PAT": 440 * ms, "PMT1": 430 * ms, "PMT2": 435 * ms}[n]
+	}
+	g.run(5 * time.Second)
+	g.want(nil)
+	if len(g.m.Stats().Services) != 2 {
+		t.Error("the services are not known")
+	}
+}
