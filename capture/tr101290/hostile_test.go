@@ -138,7 +138,7 @@ func TestBounded(t *testing.T) {
 			send(packed(mpegts.PID(0x20+(n+round)%0x1F00), section(0x02, uint16(n+1), byte(round), 0, 0, body))...)
 		}
 		// PCRs, sections without end, and messages, on every PID.
-		for pid := range mpegts.PID(mpegts.NullPID) {
+		for pid := range mpegts.NullPID {
 			send(clockPacket(pid), clockPacket(pid))
 			p := dataPacket(pid)
 			p.SetPUSI(true)

@@ -53,9 +53,6 @@ type spreads struct{ old, new spread }
 // spreadWindows is how many windows of rates make one of spreads.
 const spreadWindows = 5
 
-// spreadWindow is their length.
-const spreadWindow = spreadWindows * rateWindow
-
 func (s *spreads) add(v int64) { s.new.add(v) }
 
 func (s *spreads) roll() { s.old, s.new = s.new, spread{} }

@@ -66,7 +66,8 @@ func siPeriods(table byte) (period time.Duration, also Check) {
 // service judges a section of service information that is not damaged.
 func (m *Monitor) service(f *feed, b []byte, syntax bool) {
 	table := b[0]
-	actual, allowed := NITActualError, false
+	var allowed bool
+	actual := NITActualError
 	switch {
 	case f.roles&rolePMT != 0:
 		return // whatever it is, it may be there
