@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/asticode/go-astits"
 )
@@ -56,7 +57,10 @@ func (t *Tables) takePAT(d *astits.PATData, id tableID, number, last uint8) {
 	for _, p := range d.Programs {
 		pid := PID(p.ProgramMapID)
 		switch {
-		case p.ProgramNumber == 0: // the NIT's PID
+		case p.ProgramNumber == 0 && pid >= NITPID && pid < NullPID:
+			list = append(list, patEntry{0, pid})
+		case p.ProgramNumber == 0:
+			t.stats.Refused++
 		case pid < NITPID || pid == SDTPID || pid >= NullPID:
 			t.stats.Refused++
 		default:
@@ -76,13 +80,18 @@ func (t *Tables) takePAT(d *astits.PATData, id tableID, number, last uint8) {
 func (t *Tables) applyPAT(last uint8) {
 	old := t.programs
 	t.programs = make(map[uint16]*Program, len(old))
+	t.network = NITPID
 	for pid, f := range t.follow {
 		if f != nil {
-			f.used = PID(pid) == PATPID || PID(pid) == SDTPID
+			f.used = slices.Contains(fixedPIDs[:], PID(pid))
 		}
 	}
 	for i := 0; i <= int(last); i++ {
 		for _, e := range t.pat.sections[uint8(i)] {
+			if e.number == 0 {
+				t.network = e.pid
+				continue
+			}
 			if len(t.programs) >= maxPrograms {
 				t.stats.OverLimit++
 				continue
@@ -106,7 +115,7 @@ func (t *Tables) applyPAT(last uint8) {
 	}
 	// A PMT seen earlier may belong to a program that is new: look again.
 	for id := range t.seen {
-		if id.pid != PATPID && id.pid != SDTPID {
+		if !slices.Contains(fixedPIDs[:], id.pid) {
 			delete(t.seen, id)
 		}
 	}
@@ -119,15 +128,43 @@ func (t *Tables) takePMT(d *astits.PMTData) {
 		return // a PMT that the PAT does not list
 	}
 	p.HasPMT, p.PCRPID = true, PID(d.PCRPID)
+	p.CAPIDs = accessPIDs(nil, d.ProgramDescriptors)
 	p.Components = p.Components[:0]
 	for _, s := range d.ElementaryStreams {
+		name := codec(uint8(s.StreamType), s.ElementaryStreamDescriptors)
 		p.Components = append(p.Components, Component{
 			PID:        PID(s.ElementaryPID),
 			StreamType: uint8(s.StreamType),
-			Codec:      codec(uint8(s.StreamType), s.ElementaryStreamDescriptors),
+			Codec:      name,
+			Kind:       kindOf(name),
 			Language:   language(s.ElementaryStreamDescriptors),
+			Still:      still(s.ElementaryStreamDescriptors),
+			CAPIDs:     accessPIDs(nil, s.ElementaryStreamDescriptors),
 		})
 	}
+	t.generation++
+}
+
+// takeCAT takes the descriptors of a section of the CAT. go-astits knows no CAT.
+func (t *Tables) takeCAT(b []byte, id tableID) {
+	if t.cat != id {
+		t.cat, t.access = id, nil
+	}
+	list := slices.Clone(t.access)
+	for len(b) >= 2 && len(b) >= 2+int(b[1]) {
+		if b[0] == 0x09 {
+			list = accessPID(list, b[2:2+int(b[1])])
+		}
+		b = b[2+int(b[1]):]
+	}
+	if len(b) > 0 {
+		t.stats.Refused++
+	}
+	if len(list) > maxAccess {
+		t.stats.OverLimit++
+		list = list[:maxAccess]
+	}
+	t.access = list
 	t.generation++
 }
 
@@ -149,72 +186,4 @@ func (t *Tables) takeSDT(d *astits.SDTData, id tableID) {
 		}
 	}
 	t.generation++
-}
-
-// streamTypes names the stream types of ISO/IEC 13818-1 table 2-34 and of ATSC
-// and SCTE that are met with.
-var streamTypes = map[uint8]string{
-	0x01: "mpeg1video", 0x02: "mpeg2video", 0x03: "mpeg1audio", 0x04: "mpeg2audio",
-	0x0F: "aac", 0x10: "mpeg4video", 0x11: "aac-latm", 0x15: "metadata", 0x1B: "h264",
-	0x21: "jpeg2000", 0x24: "h265", 0x32: "jpegxs", 0x33: "h266", 0x42: "avs",
-	0x81: "ac3", 0x82: "scte27", 0x86: "scte35", 0x87: "eac3", 0xD1: "dirac", 0xEA: "vc1",
-}
-
-// registrations names the format identifiers of registration descriptors for
-// streams of private type.
-var registrations = map[uint32]string{
-	fourCC("AC-3"): "ac3", fourCC("EAC3"): "eac3", fourCC("HEVC"): "h265", fourCC("Opus"): "opus",
-	fourCC("BSSD"): "s302m", fourCC("CUEI"): "scte35", fourCC("KLVA"): "klv", fourCC("VC-1"): "vc1",
-	fourCC("DTS1"): "dts", fourCC("DTS2"): "dts", fourCC("DTS3"): "dts", fourCC("AV01"): "av1",
-	fourCC("ID3 "): "id3", fourCC("AC-4"): "ac4", fourCC("drac"): "dirac",
-}
-
-func fourCC(s string) uint32 {
-	return uint32(s[0])<<24 | uint32(s[1])<<16 | uint32(s[2])<<8 | uint32(s[3])
-}
-
-// codec names what a component is: by its own descriptors where the type is
-// private, else by its stream type.
-func codec(streamType uint8, descriptors []*astits.Descriptor) string {
-	if name := streamTypes[streamType]; name != "" && streamType < 0x80 {
-		return name
-	}
-	for _, d := range descriptors {
-		switch {
-		case d.Tag == 0x6A:
-			return "ac3"
-		case d.Tag == 0x7A:
-			return "eac3"
-		case d.Tag == 0x7B:
-			return "dts"
-		case d.Tag == 0x7C:
-			return "aac"
-		case d.Tag == 0x59:
-			return "dvbsub"
-		case d.Tag == 0x56 || d.Tag == 0x46:
-			return "teletext"
-		case d.Registration != nil && registrations[d.Registration.FormatIdentifier] != "":
-			return registrations[d.Registration.FormatIdentifier]
-		}
-	}
-	return streamTypes[streamType]
-}
-
-// language returns the first language among a component's descriptors.
-func language(descriptors []*astits.Descriptor) string {
-	for _, d := range descriptors {
-		var code []byte
-		switch {
-		case d.ISO639LanguageAndAudioType != nil:
-			code = d.ISO639LanguageAndAudioType.Language
-		case d.Subtitling != nil && len(d.Subtitling.Items) > 0:
-			code = d.Subtitling.Items[0].Language
-		case d.Teletext != nil && len(d.Teletext.Items) > 0:
-			code = d.Teletext.Items[0].Language
-		}
-		if len(code) == 3 {
-			return DVBText(code)
-		}
-	}
-	return ""
 }

@@ -121,6 +121,26 @@ func TestSectionAssemblerTrouble(t *testing.T) {
 	}
 }
 
+func TestSectionAssemblerReset(t *testing.T) {
+	var a SectionAssembler
+	n := 0
+	emit := func([]byte) { n++ }
+	list := pack(0x11, longSection(0x42, 300, 1))
+	a.Push(list[0], emit)
+	a.Reset()
+	a.Push(list[1], emit) // goes on with what is forgotten
+	if s := a.Stats(); n != 0 || s.Unfinished != 1 {
+		t.Errorf("%d sections, %+v", n, s)
+	}
+	a.Reset()
+	for _, p := range list { // the counter of the first is not the next one
+		a.Push(p, emit)
+	}
+	if s := a.Stats(); n != 1 || s.Unfinished != 1 {
+		t.Errorf("%d sections, %+v", n, s)
+	}
+}
+
 func patBody(pairs ...uint16) (b []byte) {
 	for i := 0; i < len(pairs); i += 2 {
 		b = binary.BigEndian.AppendUint16(b, pairs[i])
@@ -167,11 +187,11 @@ func TestTables(t *testing.T) {
 	push(x, cc, 0x1000, pmt1)
 	want := []Program{
 		{Number: 1, PMTPID: 0x1000, HasPMT: true, PCRPID: 0x100, Name: "One", Provider: "Quartet", ServiceType: 1, Components: []Component{
-			{PID: 0x100, StreamType: 0x1B, Codec: "h264"},
-			{PID: 0x101, StreamType: 0x06, Codec: "eac3", Language: "deu"},
-			{PID: 0x102, StreamType: 0x06, Codec: "dvbsub", Language: "fra"},
-			{PID: 0x103, StreamType: 0x86, Codec: "scte35"},
-			{PID: 0x104, StreamType: 0x06},
+			{PID: 0x100, StreamType: 0x1B, Codec: "h264", Kind: KindVideo},
+			{PID: 0x101, StreamType: 0x06, Codec: "eac3", Kind: KindAudio, Language: "deu"},
+			{PID: 0x102, StreamType: 0x06, Codec: "dvbsub", Kind: KindSubtitles, Language: "fra"},
+			{PID: 0x103, StreamType: 0x86, Codec: "scte35", Kind: KindCue},
+			{PID: 0x104, StreamType: 0x06, Kind: KindData},
 		}},
 		{Number: 2, PMTPID: 0x1001, PCRPID: NullPID, Name: "Zwei", ServiceType: 1},
 	}
@@ -218,7 +238,7 @@ func TestTables(t *testing.T) {
 	push(x, cc, PATPID, section(0x00, 7, 4, 0, 0, patBody(1, 0x1000)))
 	push(x, cc, SDTPID, section(0x42, 7, 1, 0, 0, sdtBody("Uno", "")))
 	want = []Program{{Number: 1, PMTPID: 0x1000, HasPMT: true, PCRPID: NullPID, Name: "Uno", ServiceType: 1,
-		Components: []Component{{PID: 0x100, StreamType: 0x24, Codec: "h265"}}}}
+		Components: []Component{{PID: 0x100, StreamType: 0x24, Codec: "h265", Kind: KindVideo}}}}
 	if d := cmp.Diff(want, x.Programs()); d != "" {
 		t.Error(d)
 	}
@@ -292,7 +312,7 @@ func TestTablesBounded(t *testing.T) {
 		}
 	}
 	s := x.Stats()
-	if followed > maxPrograms+2 || held > followed*2*maxSection || len(x.programs) != maxPrograms || len(x.services) > maxServices || len(x.seen) > maxSections {
+	if followed > maxPrograms+len(fixedPIDs) || held > followed*2*maxSection || len(x.programs) != maxPrograms || len(x.services) > maxServices || len(x.seen) > maxSections {
 		t.Errorf("%d PIDs, %d bytes, %d programs, %d services, %d sections known", followed, held, len(x.programs), len(x.services), len(x.seen))
 	}
 	if s.OverLimit == 0 {

@@ -26,6 +26,13 @@ type SectionAssembler struct {
 // Stats returns the counts since the start.
 func (a *SectionAssembler) Stats() SectionStats { return a.stats }
 
+// Reset forgets a section begun and the counter expected, as after a gap in the
+// stream. Counts stay.
+func (a *SectionAssembler) Reset() {
+	a.abandon()
+	a.seen = false
+}
+
 // Push takes the next packet of the PID and calls emit for each section that
 // it completes: from table_id to the last byte, CRC_32 unchecked, valid during
 // the call. It allocates only when its buffer has to grow.

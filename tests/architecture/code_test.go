@@ -16,7 +16,7 @@ var pure = []string{"capture/mpegts", "capture/tr101290", "device/health", "fec/
 
 // measured are the packages that must show, with testing.AllocsPerRun, that a
 // packet costs no allocation.
-var measured = []string{"capture", "capture/mpegts", "capture/udp", "fec", "fec/st2022", "uplink", "uplink/gateway", "uplink/rtp", "uplink/srt"}
+var measured = []string{"capture", "capture/mpegts", "capture/tr101290", "capture/udp", "fec", "fec/st2022", "uplink", "uplink/gateway", "uplink/rtp", "uplink/srt"}
 
 // An init function is a registry or a side effect in waiting: write an
 // explicit switch, or a sync.OnceValue where a table is built.

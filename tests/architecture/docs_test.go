@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"quartet/capture/mpegts"
+	"quartet/capture/tr101290"
 	"quartet/device/config"
 	"quartet/device/health"
 	"quartet/fec"
@@ -385,6 +387,21 @@ func TestAlarmsAreExplained(t *testing.T) {
 	for _, d := range health.Catalogue() {
 		if !strings.Contains(manual, "`"+string(d.Code)+"`") {
 			t.Errorf("docs/operations.md does not explain the condition %s", d.Code)
+		}
+	}
+}
+
+// Every check of the stream is in the manual, with its clause.
+func TestChecksAreExplained(t *testing.T) {
+	manual := document(t, "docs/monitoring.md")
+	for c := range tr101290.Check(tr101290.CheckCount) {
+		if row := "\n| " + c.Clause() + " | `" + c.String() + "` | "; !strings.Contains(manual, row) {
+			t.Errorf("docs/monitoring.md does not explain %s %s", c.Clause(), c)
+		}
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[tr101290.Config]()) {
+		if !strings.Contains(manual, "\n| `"+f.Name+"` | ") {
+			t.Errorf("docs/monitoring.md does not explain the setting %s", f.Name)
 		}
 	}
 }
