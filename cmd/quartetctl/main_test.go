@@ -259,6 +259,8 @@ func (b *box) Status() control.Status {
 	}
 }
 
+func (b *box) Probe(string) (control.Probe, error) { return control.Probe{}, control.ErrNoPlace }
+
 func (b *box) Reload(context.Context) (control.Reload, error) {
 	return control.Reload{Changed: []string{"path 2b: passphrase"}, Warnings: []string{"paths[1].interface: shared"}}, b.reload
 }
