@@ -29,6 +29,7 @@ import (
 // commands is the table: names of two words are subcommands.
 var commands = []command{
 	statusCommand,
+	probeCommand,
 	eventsCommand,
 	conditionsCommand,
 	reloadCommand,
