@@ -42,7 +42,7 @@ func emit[T any](ch chan<- prometheus.Metric, ms []metric[T], v *T, labels ...st
 
 // stream counts errors of checks on the transport stream that is released.
 func stream(name, what string, checks ...tr101290.Check) metric[StreamStatus] {
-	return counter("ts_"+name+"_total", "Errors of what is released by ETSI TR 101 290 "+what+".", byContribution,
+	return counter(name, "Errors of what is released by ETSI TR 101 290 "+what+".", byContribution,
 		func(s *StreamStatus) float64 { return s.count(checks...) })
 }
 
@@ -118,18 +118,18 @@ var (
 	}
 
 	streamMetrics = []metric[StreamStatus]{
-		stream("sync_losses", "1.1 (MediaConnect: SourceTSSyncLoss)", tr101290.TSSyncLoss),
-		stream("byte_errors", "1.2 (MediaConnect: SourceTSByteError)", tr101290.SyncByteError),
-		stream("pat_errors", "1.3.a (MediaConnect: SourcePATError)", tr101290.PATError2),
-		stream("continuity_counter_errors", "1.4 (MediaConnect: SourceContinuityCounter)", tr101290.ContinuityCountError),
-		stream("pmt_errors", "1.5.a (MediaConnect: SourcePMTError)", tr101290.PMTError2),
-		stream("pid_errors", "1.6 (MediaConnect: SourcePIDError)", tr101290.PIDError),
-		stream("transport_errors", "2.1 (MediaConnect: SourceTransportError)", tr101290.TransportError),
-		stream("crc_errors", "2.2 (MediaConnect: SourceCRCError)", tr101290.CRCError),
-		stream("pcr_errors", "2.3a and 2.3b (MediaConnect: SourcePCRError)", tr101290.PCRRepetitionError, tr101290.PCRDiscontinuityIndicatorError),
-		stream("pcr_accuracy_errors", "2.4 (MediaConnect: SourcePCRAccuracyError)", tr101290.PCRAccuracyError),
-		stream("pts_errors", "2.5 (MediaConnect: SourcePTSError)", tr101290.PTSError),
-		stream("cat_errors", "2.6 (MediaConnect: SourceCATError)", tr101290.CATError),
+		stream("ts_sync_losses_total", "1.1 (MediaConnect: SourceTSSyncLoss)", tr101290.TSSyncLoss),
+		stream("ts_byte_errors_total", "1.2 (MediaConnect: SourceTSByteError)", tr101290.SyncByteError),
+		stream("ts_pat_errors_total", "1.3.a (MediaConnect: SourcePATError)", tr101290.PATError2),
+		stream("ts_continuity_counter_errors_total", "1.4 (MediaConnect: SourceContinuityCounter)", tr101290.ContinuityCountError),
+		stream("ts_pmt_errors_total", "1.5.a (MediaConnect: SourcePMTError)", tr101290.PMTError2),
+		stream("ts_pid_errors_total", "1.6 (MediaConnect: SourcePIDError)", tr101290.PIDError),
+		stream("ts_transport_errors_total", "2.1 (MediaConnect: SourceTransportError)", tr101290.TransportError),
+		stream("ts_crc_errors_total", "2.2 (MediaConnect: SourceCRCError)", tr101290.CRCError),
+		stream("ts_pcr_errors_total", "2.3a and 2.3b (MediaConnect: SourcePCRError)", tr101290.PCRRepetitionError, tr101290.PCRDiscontinuityIndicatorError),
+		stream("ts_pcr_accuracy_errors_total", "2.4 (MediaConnect: SourcePCRAccuracyError)", tr101290.PCRAccuracyError),
+		stream("ts_pts_errors_total", "2.5 (MediaConnect: SourcePTSError)", tr101290.PTSError),
+		stream("ts_cat_errors_total", "2.6 (MediaConnect: SourceCATError)", tr101290.CATError),
 	}
 
 	byInput      = []string{"contribution", "input", "from"}
