@@ -196,12 +196,17 @@ func newMonitor(t testing.TB) *tr101290.Monitor {
 
 // BenchmarkPacketPath is what a packet costs from the pacer to the sockets: RTP,
 // tag, 24 rows of parity, and four queues in and out.
-func BenchmarkPacketPath(b *testing.B) { benchPacketPath(b, nil) }
+func BenchmarkPacketPath(b *testing.B) { benchPacketPath(b, 1, nil) }
 
-// BenchmarkMonitoredPacketPath is the same with a monitor of what is sent.
-func BenchmarkMonitoredPacketPath(b *testing.B) { benchPacketPath(b, newMonitor(b)) }
+// BenchmarkMonitoredPacketPath is the same with a long stream, and with and
+// without a monitor of what is sent.
+func BenchmarkMonitoredPacketPath(b *testing.B) {
+	b.Run("off", func(b *testing.B) { benchPacketPath(b, 4096, nil) })
+	b.Run("on", func(b *testing.B) { benchPacketPath(b, 4096, newMonitor(b)) })
+}
 
-func benchPacketPath(b *testing.B, tap mpegts.Writer) {
+// benchPacketPath sends a stream of some messages again and again.
+func benchPacketPath(b *testing.B, messages int, tap mpegts.Writer) {
 	links := []*fakeLink{{}, {}, {}, {}}
 	now := time.Duration(0)
 	s, err := NewSender(SenderConfig{
@@ -214,13 +219,15 @@ func benchPacketPath(b *testing.B, tap mpegts.Writer) {
 	for _, p := range s.paths {
 		p.up.Store(true)
 	}
-	ts := tsgen.New(20_000_000, 1).Next(nil, 7)
-	b.SetBytes(int64(len(ts)))
+	const size = 7 * tsgen.PacketSize
+	stream := tsgen.New(20_000_000, 1).Next(nil, 7*messages)
+	b.SetBytes(size)
 	b.ReportAllocs()
 	sent := newBatch(batchMessages)
 	for i := 0; b.Loop(); i++ {
 		now += 526 * time.Microsecond
-		s.WriteTS(now, ts)
+		at := i % messages * size
+		s.WriteTS(now, stream[at:at+size])
 		if i%4 == 3 { // a tick's worth at 20 Mbit/s
 			for _, p := range s.paths {
 				p.queue.pop(now, time.Second, sent)
