@@ -23,7 +23,8 @@ const quiet = 100 * time.Millisecond
 type tap struct {
 	*tr101290.Monitor
 	last    atomic.Int64       // when packets came last
-	framing mpegts.FramerStats // as handed on; owned by the watcher
+	framing mpegts.FramerStats // as handed on; owned by the watcher, as is:
+	ticked  time.Duration      // when tick was called last
 }
 
 // newTap returns nil for settings that are nil: monitoring is switched off.
@@ -49,7 +50,11 @@ func (t *tap) tick(now time.Duration, s mpegts.FramerStats) {
 		t.Framing(now, s)
 	}
 	t.framing = s
-	if now-time.Duration(t.last.Load()) > quiet {
+	// Who was not scheduled for a while lets the packets come first that wait in
+	// the sockets, with their instants.
+	late := now-t.ticked > 2*watchEvery
+	t.ticked = now
+	if now-time.Duration(t.last.Load()) > quiet && !late {
 		t.Tick(now)
 	}
 }

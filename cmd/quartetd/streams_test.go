@@ -237,11 +237,16 @@ func TestTap(t *testing.T) {
 	if n := testing.AllocsPerRun(2000, write); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+	m.tick(now, mpegts.FramerStats{})
 	m.tick(now+quiet, mpegts.FramerStats{})
 	if at := m.Stats().At; at != now {
 		t.Errorf("%v: the clock was moved to %v", now, at)
 	}
-	m.tick(now+time.Second, mpegts.FramerStats{SyncByteErrs: 3, Locked: true})
+	m.tick(now+time.Second, mpegts.FramerStats{})
+	if at := m.Stats().At; at != now {
+		t.Errorf("%v: the clock was moved to %v by one who was not scheduled", now, at)
+	}
+	m.tick(now+time.Second+watchEvery, mpegts.FramerStats{SyncByteErrs: 3, Locked: true})
 	if s := m.Stats(); s.Checks[tr101290.SyncByteError].Count != 3 || s.Synced || s.Checks[tr101290.TSSyncLoss].Count != 1 {
 		t.Errorf("%+v", s)
 	}
