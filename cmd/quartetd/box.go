@@ -51,6 +51,7 @@ type chain struct {
 func newBox(doc *config.Box, set parts, o boxOptions) (*box, error) {
 	b := &box{opts: o, doc: doc, set: set}
 	b.watch = newWatcher(b, health.New(health.Catalogue()))
+	b.watch.log = b.opts.log
 	var err error
 	b.chain, err = newChain(set, o.now, o.log, b.watch.inputEvent)
 	return b, err

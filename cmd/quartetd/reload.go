@@ -70,7 +70,7 @@ func (b *box) apply(next loaded) (changed []string, err error) {
 	for i := range set.paths {
 		if d := redial[i]; d != nil {
 			s.Paths()[i].Replace(d)
-			changed = append(changed, "path "+set.paths[i].Name+": a new connection takes the place of the old one")
+			changed = append(changed, "path "+set.paths[i].Name+": the old connection goes on until a new one is up")
 		}
 	}
 	b.doc, b.set = doc, set

@@ -30,10 +30,12 @@ type watcher struct {
 	box *box
 
 	health *health.Monitor
+	log    *slog.Logger // of conditions; nil: none
 
 	mu      sync.Mutex // guards all below
 	paths   map[string]*pathWatch
 	input   inputWatch
+	logged  uint64 // number of the last event of the health monitor that was logged
 	failure string // last one of the source that was logged
 }
 
@@ -189,11 +191,43 @@ func (w *watcher) observe(now time.Duration, s *sample) {
 			l.working++
 		}
 	}
+	carrying := 0
+	for _, l := range legs {
+		if l.working > 0 {
+			carrying++
+		}
+	}
+	others := "no other leg carries the feed"
+	if carrying > 0 {
+		others = "another leg carries the feed"
+	}
 	for n, l := range legs {
-		w.health.Set(now, health.LegDown, health.Leg(n), l.working == 0, "")
+		w.health.Set(now, health.LegDown, health.Leg(n), l.working == 0, others)
 		w.health.Set(now, health.LegUnprotected, health.Leg(n), l.working == 1 && l.paths > 1, "")
 	}
 	w.health.Tick(now)
+	w.logEvents()
+}
+
+// logEvents writes conditions as they are raised and cleared: who only has the
+// log must find there what the list said.
+func (w *watcher) logEvents() {
+	events, _, _ := w.health.Ring().After(w.logged)
+	for _, e := range events {
+		w.logged = e.Seq
+		c := &e.Condition
+		switch {
+		case w.log == nil || c.Masked:
+		case e.Kind == health.Raised:
+			level := slog.LevelWarn
+			if c.Severity >= health.Major {
+				level = slog.LevelError
+			}
+			w.log.Log(context.Background(), level, "condition raised", "code", c.Code, "resource", c.Resource, "severity", c.Severity.String(), "text", c.Text)
+		case e.Kind == health.Cleared:
+			w.log.Info("condition cleared", "code", c.Code, "resource", c.Resource)
+		}
+	}
 }
 
 // lookAtInput sets the feed's conditions.
@@ -226,6 +260,7 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	h, res := w.health, health.Path(st.Name)
 	down := st.State != uplink.StateUp
 	h.Set(now, health.PathDown, res, down, st.Reason)
+	h.Set(now, health.PathPending, res, !down && st.Reason != "", st.Reason)
 
 	silent := false
 	detail := ""

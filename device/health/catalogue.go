@@ -25,6 +25,7 @@ const (
 	PathDown       Code = "path-down"
 	PathUnreported Code = "path-unreported"
 	PathMTU        Code = "path-mtu"
+	PathPending    Code = "path-settings-pending"
 	PathKey        Code = "path-key-mismatch"
 	PathOverload   Code = "path-overload"
 	PathLoss       Code = "path-loss"
@@ -80,7 +81,7 @@ func Catalogue() []Definition {
 
 		{Code: LegDown, Severity: Critical, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			Text:   "All paths of the leg are down: its region gets nothing from this box",
-			Remedy: "Look at the paths below: what they share (network, firewall, region) is the likely cause. The other leg carries the feed."},
+			Remedy: "Look at the paths below: what they share (network, firewall, region) is the likely cause."},
 		{Code: LegUnprotected, Severity: Major, HoldOn: s, HoldOff: 5 * s,
 			MaskedBy: []Code{LegDown},
 			Text:     "One path alone carries the leg",
@@ -88,6 +89,10 @@ func Catalogue() []Definition {
 		{Code: PathDown, Severity: Major, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			Text:   "Not connected",
 			Remedy: "Wrong passphrase or refused: compare passphrase and stream id with the far end. Timed out: check address, port, firewall and the allowlist of the far end. Name not found: check the URL and DNS."},
+		{Code: PathPending, Severity: Major, HoldOn: s, HoldOff: s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The path goes on with its settings of before: the new ones do not connect",
+			Remedy:   "Correct the path's address, stream id or passphrase and reload. Until then the next disconnection silences the path."},
 		{Code: PathUnreported, Severity: Major, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			MaskedBy: []Code{PathDown, PathKey, InputLost},
 			Text:     "Connected, but the far end does not report that anything arrives",
