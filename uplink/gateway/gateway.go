@@ -276,7 +276,7 @@ func (g *Gateway) openPorts(ctx context.Context) error {
 			if in.Listen == "" {
 				continue
 			}
-			routes[route{in.Listen, in.SRT.StreamID}] = &target{to: r.c, input: i, answer: answerFor(&r.cfg, in, opts[in.Listen])}
+			routes[route{in.Listen, in.SRT.StreamID}] = &target{to: r.c, input: i, answer: answerFor(&r.cfg, in, opts[in.Listen]), away: &r.c.paths[i].away}
 		}
 	}
 	g.mu.Unlock()

@@ -117,6 +117,10 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s/%q: %v, want code %d", c.id, c.pass, err, c.code)
 		}
 	}
+	eventually(t, 10*time.Second, "the callers with another passphrase are counted", func() bool {
+		in := g.Status(context.Background()).Contributions[0].Inputs[0]
+		return in.Refused == 2 && in.RefusedLast == "127.0.0.1"
+	})
 	if st := g.Status(context.Background()); st.Ports[0].Refused == 0 || st.Contributions[0].State != Waiting {
 		t.Errorf("%+v", st)
 	}

@@ -31,7 +31,8 @@ type path struct {
 	messages  uint64
 	bytes     uint64
 	badTag    uint64
-	malformed uint64 // right tag, but no packet of ours by its form
+	away      turnedAway // written by the port, too
+	malformed uint64     // right tag, but no packet of ours by its form
 	connects  uint64
 	tagLog    every
 	heard     bool          // a message with a right tag has come
