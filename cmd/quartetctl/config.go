@@ -77,6 +77,9 @@ func checkFile(e *env, name string, strict bool) bool {
 		fmt.Fprintf(e.out, "%s: %s %s document, schema version %d\n", name, e.screen.paint(green, "valid"), kind, config.SchemaVersion)
 		if kind == config.KindBox {
 			fmt.Fprintf(e.out, "%s: plan: %s\n", name, plan)
+			for _, n := range plan.Notes {
+				fmt.Fprintf(e.out, "%s: note: %s\n", name, n)
+			}
 		}
 	}
 	return good

@@ -195,6 +195,9 @@ func planLine(p control.Plan, sc screen) string {
 	parity := "no parity"
 	if p.Rows > 0 {
 		parity = fmt.Sprintf("K %d + %d rows on each of %d streams (%.0f %%)", p.K, p.Rows, p.Streams, p.OverheadPercent)
+		if p.OverheadNow > 1.25*p.OverheadPercent {
+			parity += fmt.Sprintf(", really %.0f %% because the feed is slower than max_bitrate_kbps", p.OverheadNow)
+		}
 	}
 	return fmt.Sprintf("%s; SRT %.0f + stagger %.0f + FEC %.0f of %.0f ms", parity, p.SRTLatencyMS, p.StaggerMS, p.FECBoundMS, p.LatencyMS)
 }

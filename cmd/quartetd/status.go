@@ -10,6 +10,7 @@ import (
 	"quartet/capture/udp"
 	"quartet/device/config"
 	"quartet/device/control"
+	"quartet/fec"
 	"quartet/uplink"
 )
 
@@ -27,7 +28,7 @@ func (b *box) Status() control.Status {
 	now := b.opts.now()
 	s := control.Status{
 		Name: doc.Name, Version: version, Time: time.Now(), UptimeS: now.Seconds(),
-		Input: b.inputStatus(doc), Plan: planStatus(set.plan),
+		Input: b.inputStatus(doc), Plan: planStatus(set.plan, b.chain.sender.Stats().FEC),
 	}
 	for i, p := range b.chain.sender.Paths() {
 		s.Paths = append(s.Paths, pathStatus(now, doc, i, &set.paths[i], p.Stats(), b.watch.rates(set.paths[i].Name)))
@@ -95,12 +96,16 @@ func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	}
 }
 
-func planStatus(p uplink.Plan) control.Plan {
-	return control.Plan{
+func planStatus(p uplink.Plan, did *fec.EncoderStats) control.Plan {
+	c := control.Plan{
 		K: p.K, Rows: p.Rows, Streams: p.Streams, MaxBlockMS: inMS(p.MaxBlock), FECBoundMS: inMS(p.FECBound),
 		SRTLatencyMS: inMS(p.SRTLatency), StaggerMS: inMS(p.Stagger), LatencyMS: inMS(p.Latency), SpareMS: inMS(p.Spare),
 		ARQRounds: p.ARQRounds, OverheadPercent: 100 * p.Overhead, WireBPS: p.WireBPS, Notes: p.Notes,
 	}
+	if did != nil && did.Source > 0 && p.Streams > 0 {
+		c.OverheadNow = 100 * float64(did.Repair) / float64(did.Source) / float64(p.Streams)
+	}
+	return c
 }
 
 // pathStatus is what is shown of path i.

@@ -65,9 +65,10 @@ type Plan struct {
 	LatencyMS       float64  `json:"latency_ms"` // total
 	SpareMS         float64  `json:"spare_ms"`
 	ARQRounds       float64  `json:"arq_rounds"`
-	OverheadPercent float64  `json:"overhead_percent"`
-	WireBPS         int64    `json:"wire_bps"`          // of one stream
-	Problem         string   `json:"problem,omitempty"` // why it does not fit; empty if it does
+	OverheadPercent float64  `json:"overhead_percent"`          // of a feed at the highest rate
+	OverheadNow     float64  `json:"overhead_measured_percent"` // repair packets to source packets of a stream so far; 0 without parity
+	WireBPS         int64    `json:"wire_bps"`                  // of one stream
+	Problem         string   `json:"problem,omitempty"`         // why it does not fit; empty if it does
 	Notes           []string `json:"notes,omitempty"`
 }
 
