@@ -66,18 +66,21 @@ func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
 	case *capsrt.Source:
 		st := s.Stats()
-		in.SyncLosses = st.Framer.SyncLosses
+		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
 		in.Reason = cmp.Or(in.Reason, st.Error)
 	case *udp.Source:
 		st := s.Stats()
-		in.SyncLosses = st.Framer.SyncLosses
+		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
 		urls := []string{doc.URL}
 		if doc.Second != nil {
 			urls = append(urls, doc.Second.URL)
 		}
+		garbage := false // if the input is not ok
 		for i := range min(len(st.Legs), len(urls)) {
 			l := &st.Legs[i]
 			in.Reason = cmp.Or(in.Reason, l.Error)
+			in.Malformed += l.Malformed
+			garbage = garbage || l.LastMS >= 0 && l.LastMS < float64(doc.LossAfterMS)/2
 			if doc.Second == nil {
 				continue
 			}
@@ -92,6 +95,10 @@ func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 				leg.Received, leg.Missing = st.RTP.Legs[i].Received, st.RTP.Legs[i].LostHere
 			}
 			in.Legs = append(in.Legs, leg)
+		}
+		in.SyncLosses += in.Malformed
+		if garbage || in.Packets == 0 && in.Malformed > 0 {
+			in.Reason = cmp.Or(in.Reason, "datagrams come, and none of them is transport stream")
 		}
 	}
 }

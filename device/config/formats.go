@@ -136,6 +136,8 @@ func checkHexKey(s string) string {
 		return "is not an even number of hex digits"
 	case len(b) < 32 || len(b) > 64:
 		return fmt.Sprintf("has %d bytes", len(b))
+	case strings.Trim(s, "0") == "":
+		return "is all zeros, which everybody can guess"
 	}
 	return ""
 }

@@ -33,7 +33,8 @@ var ErrNoPath = errors.New("no such path")
 type Media interface {
 	// Status returns the state of the box; the server fills in the conditions.
 	Status() Status
-	// Reload reads the configuration again. Its error is shown to the caller.
+	// Reload reads the configuration again, and logs what it changed. Its error
+	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
 	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
 	Preflight(ctx context.Context, path string) (Preflight, error)
@@ -199,7 +200,6 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, err)
 		return
 	}
-	s.cfg.Log.Info("configuration read again", "changed", result.Changed)
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}

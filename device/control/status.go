@@ -39,8 +39,10 @@ type Input struct {
 	Packets          uint64  `json:"ts_packets_total"`
 	ContinuityErrors uint64  `json:"continuity_errors_total"`
 	TransportErrors  uint64  `json:"transport_errors_total"`
-	SyncLosses       uint64  `json:"sync_losses_total"`
-	Losses           uint64  `json:"losses_total"` // times the feed was lost
+	SyncLosses       uint64  `json:"sync_losses_total"`   // and datagrams without sync: malformed_total is among them
+	Malformed        uint64  `json:"malformed_total"`     // datagrams that carry no transport stream
+	SkippedBytes     uint64  `json:"skipped_bytes_total"` // outside of TS packets, in streams and datagrams that carry some
+	Losses           uint64  `json:"losses_total"`        // times the feed was lost
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
 }
