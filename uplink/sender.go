@@ -33,6 +33,11 @@ type SenderConfig struct {
 	Key               rtp.TagKey // tags what is sent
 	AcceptKeys        []rtp.TagKey
 	Paths             []PathConfig
+
+	// Tap looks at the transport stream that is sent: the payload of each
+	// message, with the instant at which it is due. It must not keep the bytes,
+	// nor wait, nor call the Sender; its error is ignored. nil: nobody looks.
+	Tap mpegts.Writer
 }
 
 // Sender is the box's packet loop. A source writes transport stream into it from
@@ -43,6 +48,7 @@ type Sender struct {
 	now   func() time.Duration
 	ssrc  uint32
 	paths []*Path
+	tap   mpegts.Writer // nil: none
 	holds time.Duration // by the pacer and the packetizer, of a packet on its way
 
 	mu         sync.Mutex // guards all below; held for one packet or one tick
@@ -78,7 +84,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	var random [16]byte
 	rand.Read(random[:])
 	s := &Sender{
-		now: cfg.Now, perMessage: cfg.PacketsPerMessage, plan: cfg.Plan,
+		now: cfg.Now, perMessage: cfg.PacketsPerMessage, plan: cfg.Plan, tap: cfg.Tap,
 		ssrc:    binary.BigEndian.Uint32(random[0:]),
 		message: make([]byte, 0, messageBytes),
 		tagger:  rtp.NewTagger(cfg.Key),
@@ -242,6 +248,9 @@ func (s *Sender) packet(at time.Duration, pkt []byte) {
 	s.sent.packets++
 	s.sent.octets += uint32(len(pkt) - rtp.HeaderSize)
 	s.digest.Add(pkt)
+	if s.tap != nil {
+		_ = s.tap.WriteTS(at, pkt[rtp.HeaderSize:])
+	}
 	if s.encoder != nil {
 		s.tag(pkt)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"quartet/capture/mpegts"
+	"quartet/capture/tr101290"
 	"quartet/fec"
 	"quartet/tests/tsgen"
 	"quartet/uplink/rtp"
@@ -71,9 +73,10 @@ func fourPaths(links []*fakeLink) []PathConfig {
 func TestSenderFeedsFourPathsWithTheSamePacketsAndDiverseParity(t *testing.T) {
 	links := []*fakeLink{{}, {}, {}, {}}
 	now := time.Duration(0)
+	var seen tapped
 	s, err := NewSender(SenderConfig{
 		Now: func() time.Duration { return now }, Key: testKey, PacketsPerMessage: 7, Paths: fourPaths(links),
-		Plan: Plan{K: 32, Rows: 4, Streams: 4, MaxBlock: 50 * time.Millisecond},
+		Plan: Plan{K: 32, Rows: 4, Streams: 4, MaxBlock: 50 * time.Millisecond}, Tap: &seen,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +139,24 @@ func TestSenderFeedsFourPathsWithTheSamePacketsAndDiverseParity(t *testing.T) {
 	if len(esis) != 16 {
 		t.Errorf("%d different rows of parity over four paths, want 16", len(esis))
 	}
+	// The tap saw what was sent, when it was due.
+	if want := tsgen.New(10_000_000, 1).Next(nil, 7*320); !bytes.Equal(seen.ts, want) || seen.backwards || seen.last > now || seen.last < now-10*time.Millisecond {
+		t.Errorf("the tap saw %d of %d bytes, the last at %v of %v", len(seen.ts), len(want), seen.last, now)
+	}
+}
+
+// tapped keeps what a tap sees.
+type tapped struct {
+	ts        []byte
+	last      time.Duration
+	backwards bool
+}
+
+func (t *tapped) WriteTS(at time.Duration, ts []byte) error {
+	t.ts = append(t.ts, ts...)
+	t.backwards = t.backwards || at < t.last
+	t.last = at
+	return errors.New("nobody listens to it")
 }
 
 func TestPacketPathDoesNotAllocate(t *testing.T) {
@@ -143,7 +164,7 @@ func TestPacketPathDoesNotAllocate(t *testing.T) {
 	now := time.Duration(0)
 	s, err := NewSender(SenderConfig{
 		Now: func() time.Duration { return now }, Key: testKey, PacketsPerMessage: 7, Paths: fourPaths(links),
-		Plan: Plan{K: 64, Rows: 6, Streams: 4, MaxBlock: 50 * time.Millisecond},
+		Plan: Plan{K: 64, Rows: 6, Streams: 4, MaxBlock: 50 * time.Millisecond}, Tap: newMonitor(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -165,14 +186,32 @@ func TestPacketPathDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func newMonitor(t testing.TB) *tr101290.Monitor {
+	m, err := tr101290.New(tr101290.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // BenchmarkPacketPath is what a packet costs from the pacer to the sockets: RTP,
 // tag, 24 rows of parity, and four queues in and out.
-func BenchmarkPacketPath(b *testing.B) {
+func BenchmarkPacketPath(b *testing.B) { benchPacketPath(b, 1, nil) }
+
+// BenchmarkMonitoredPacketPath is the same with a long stream, and with and
+// without a monitor of what is sent.
+func BenchmarkMonitoredPacketPath(b *testing.B) {
+	b.Run("off", func(b *testing.B) { benchPacketPath(b, 4096, nil) })
+	b.Run("on", func(b *testing.B) { benchPacketPath(b, 4096, newMonitor(b)) })
+}
+
+// benchPacketPath sends a stream of some messages again and again.
+func benchPacketPath(b *testing.B, messages int, tap mpegts.Writer) {
 	links := []*fakeLink{{}, {}, {}, {}}
 	now := time.Duration(0)
 	s, err := NewSender(SenderConfig{
 		Now: func() time.Duration { return now }, Key: testKey, PacketsPerMessage: 7, Paths: fourPaths(links),
-		Plan: Plan{K: 64, Rows: 6, Streams: 4, MaxBlock: 50 * time.Millisecond},
+		Plan: Plan{K: 64, Rows: 6, Streams: 4, MaxBlock: 50 * time.Millisecond}, Tap: tap,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -180,13 +219,15 @@ func BenchmarkPacketPath(b *testing.B) {
 	for _, p := range s.paths {
 		p.up.Store(true)
 	}
-	ts := tsgen.New(20_000_000, 1).Next(nil, 7)
-	b.SetBytes(int64(len(ts)))
+	const size = 7 * tsgen.PacketSize
+	stream := tsgen.New(20_000_000, 1).Next(nil, 7*messages)
+	b.SetBytes(size)
 	b.ReportAllocs()
 	sent := newBatch(batchMessages)
 	for i := 0; b.Loop(); i++ {
 		now += 526 * time.Microsecond
-		s.WriteTS(now, ts)
+		at := i % messages * size
+		s.WriteTS(now, stream[at:at+size])
 		if i%4 == 3 { // a tick's worth at 20 Mbit/s
 			for _, p := range s.paths {
 				p.queue.pop(now, time.Second, sent)

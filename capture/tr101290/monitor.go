@@ -25,9 +25,9 @@ const (
 	lostFraming             // whoever finds the packets has lost them
 )
 
-// Monitor applies the checks to one transport stream. WriteTS, Framing and
-// Tick are for one goroutine at a time; Stats and Checks are for any. Create it
-// with New.
+// Monitor applies the checks to one transport stream. Its methods may be called
+// from several goroutines; whoever writes the packets keeps their order, and an
+// instant before one already known counts as that one. Create it with New.
 type Monitor struct {
 	cfg  Config               // set at start, never changed
 	emit func(section []byte) // m.section, made once

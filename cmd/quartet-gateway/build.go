@@ -47,7 +47,7 @@ func build(doc *config.Gateway) (gateway.Config, error) {
 func buildContribution(c *config.Contribution, addresses map[string]string) (gateway.Contribution, error) {
 	k := gateway.Contribution{
 		Name: c.Name, Latency: c.LatencyMS.Duration(), MaxBitrate: c.MaxBitrateKbps.BitsPerSecond(),
-		LossAfter: c.LossAfterMS.Duration(),
+		LossAfter: c.LossAfterMS.Duration(), Monitor: c.Monitor,
 	}
 	// The key that is about to come is first: it is the newer one.
 	for _, f := range []struct {

@@ -31,6 +31,7 @@ var version = "unknown" // set by the linker
 // commands is the table: names of two words are subcommands.
 var commands = []command{
 	statusCommand,
+	probeCommand,
 	eventsCommand,
 	conditionsCommand,
 	reloadCommand,

@@ -122,6 +122,8 @@ func TestUsage(t *testing.T) {
 		"status x":                          `status takes no argument, and there is "x"`,
 		"status --interval 1ms":             "status: --interval 1ms is too short; use 100ms or more",
 		"status --interval x":               `status: invalid value "x" for flag -interval: parse error; quartetctl status --help lists the flags`,
+		"probe elsewhere":                   `probe takes input or output, and there is "elsewhere"`,
+		"probe input output":                "probe takes input or output, and there are 2 arguments",
 		"preflight":                         "preflight takes the name of one path, and there are 0 arguments; quartetctl status lists the paths",
 		"preflight a b":                     "preflight takes the name of one path, and there are 2 arguments; quartetctl status lists the paths",
 		"config check":                      "config check takes the names of files, and there are none",
@@ -236,12 +238,19 @@ func TestExample(t *testing.T) {
 }
 
 // box is a media plane without media.
-type box struct{ reload error }
+type box struct{ reload, probe error }
 
 func (b *box) Status() control.Status {
 	return control.Status{
 		Name: "studio-1", Version: "0.1.0", Time: epoch.Add(time.Hour), UptimeS: 11520,
-		Input: control.Input{Type: "udp", URL: "udp://239.1.1.1:5000", State: control.InputOK, BitrateBPS: 9_980_000, JitterMS: 0.42, ContinuityErrors: 3},
+		Input: control.Input{Type: "udp", URL: "udp://239.1.1.1:5000", State: control.InputOK, BitrateBPS: 9_980_000, JitterMS: 0.42, ContinuityErrors: 3,
+			Monitor: &control.Monitor{
+				Synced: true, Packets: 1e6, NullShare: 0.031, Priority1: 3, Priority2: 1,
+				Checks:   []control.StreamCheck{{Name: "TS_sync_loss"}, {Name: "Continuity_count_error", Active: true, Count: 3}},
+				Services: []control.StreamService{{Number: 1, Name: "Studio One"}}, Clocks: []control.StreamClock{{PID: 257, IntervalMS: 20}},
+				Cues: []control.StreamCue{{Command: "splice_insert"}},
+			}},
+		Output: control.Output{Monitor: &control.Monitor{Synced: true}},
 		Plan: control.Plan{K: 64, Rows: 6, Streams: 2, SRTLatencyMS: 345, StaggerMS: 15, FECBoundMS: 140, LatencyMS: 500, OverheadPercent: 9.4,
 			Notes: []string{"SRT has 6.7 round trips for retransmissions: overhead_percent 0 would do nearly as well here"}},
 		Paths: []control.Path{
@@ -440,7 +449,7 @@ func TestPreflight(t *testing.T) {
 
 // TestAway: without a quartetd there is one clear line, and exit 1.
 func TestAway(t *testing.T) {
-	for _, line := range []string{"status", "events", "conditions", "reload", "preflight 1a"} {
+	for _, line := range []string{"status", "events", "conditions", "reload", "preflight 1a", "probe"} {
 		r := call(t, nil, append(strings.Fields(line), "--socket", "/nowhere/c.sock")...)
 		if r.code != 1 || r.out != "" || !strings.HasPrefix(r.err, "quartetctl: quartetd does not answer on /nowhere/c.sock: there is no such socket") {
 			t.Errorf("%s: %+v", line, r)

@@ -50,6 +50,9 @@ active conditions with what to do about them.
   LOST     not repaired
   SAME     whether what the gateway released equals what was sent
 
+The line "stream" has the errors of first + second priority of ETSI TR 101 290;
+quartetctl probe shows them one by one.
+
 Profiles ts and rtp have no reports: their arrival is unknown.`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		client := socketFlag(f)
@@ -146,6 +149,9 @@ func table(s control.Status, sc screen) string {
 	line("input", inputLine(s.Input, sc))
 	for _, l := range s.Input.Legs {
 		line("", fmt.Sprintf("copy %s: %s, received %s, missing %s", clean(l.URL), stateWord(l.State, l.State == control.InputOK, sc), short(l.Received), short(l.Missing)))
+	}
+	if s.Input.Monitor != nil {
+		line("stream", streamLine(s.Input.Monitor, s.Output.Monitor, sc))
 	}
 	line("plan", planLine(s.Plan, sc))
 	for _, n := range s.Plan.Notes {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/mpegts"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
@@ -40,8 +41,10 @@ type boxOptions struct {
 // chain is the parts a packet passes.
 type chain struct {
 	source  capture.Source
+	in, out *tap // nil: monitoring is switched off, and counter counts
 	input   *capture.Input
-	monitor *monitor
+	counter *counter
+	entry   mpegts.Writer // what the input writes to
 	sender  *uplink.Sender
 	dialers []uplink.PathConfig // as they were at the start
 }
@@ -79,7 +82,7 @@ func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.S
 	wg.Go(func() {
 		// A looped file never ends; one that does not loop ends the box, once
 		// the paths have sent it.
-		inputErr = b.chain.input.Run(ctx, b.chain.monitor)
+		inputErr = b.chain.input.Run(ctx, b.chain.entry)
 		cancel()
 	})
 	wg.Go(func() {

@@ -11,6 +11,7 @@ import (
 	"quartet/capture"
 	"quartet/capture/mpegts"
 	capsrt "quartet/capture/srt"
+	"quartet/capture/tr101290"
 	"quartet/capture/tsfile"
 	"quartet/capture/udp"
 	"quartet/cmd/internal/boxplan"
@@ -23,7 +24,8 @@ import (
 
 // The chain of the box, in the order a packet takes:
 //
-//	source → capture.Input → monitor → uplink.Sender → uplink.Path ×n
+//	source → tap → capture.Input → uplink.Sender → uplink.Path ×n
+//	                                └→ tap
 //
 // This file alone turns the configuration's words into the parts' own settings,
 // and is the only switch on kinds of input and of path. build only reckons;
@@ -33,6 +35,7 @@ import (
 type parts struct {
 	source     sourceParts
 	guard      capture.GuardConfig
+	monitor    *tr101290.Config    // nil: switched off
 	pacer      *mpegts.PacerConfig // nil: the source paces itself
 	plan       uplink.Plan
 	perMessage int // TS packets
@@ -77,6 +80,9 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	}
 	in, out := &doc.Input, &doc.Output
 	p.guard = capture.GuardConfig{LostAfter: in.LossAfterMS.Duration(), OnLoss: capture.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration()}
+	if p.monitor, err = buildMonitor(in.Monitor); err != nil {
+		return p, warnings, wrong("input.monitor", err)
+	}
 	if in.Type != config.TypeFile {
 		hold := in.JitterMS.Duration()
 		p.pacer = &mpegts.PacerConfig{
@@ -127,6 +133,19 @@ func buildSource(in config.Input) (s sourceParts, err error) {
 		err = fmt.Errorf("type %q is not built into this program", in.Type)
 	}
 	return s, err
+}
+
+// buildMonitor returns nil if monitoring is switched off.
+func buildMonitor(m config.Monitor) (*tr101290.Config, error) {
+	if !m.Enabled {
+		return nil, nil
+	}
+	cfg := &tr101290.Config{PIDPeriod: m.PIDMissingMS.Duration(), Priority3: m.Priority3}
+	private, err := config.ParsePIDs(m.PrivatePIDs)
+	for _, pid := range private {
+		cfg.PrivatePIDs = append(cfg.PrivatePIDs, mpegts.PID(pid))
+	}
+	return cfg, err
 }
 
 // buildUDP makes the settings of a UDP or RTP input of one or two legs.
@@ -288,13 +307,26 @@ func newChain(p parts, now func() time.Duration, log *slog.Logger, events func(c
 	if c.source, err = p.source.open(now, log); err != nil {
 		return c, fmt.Errorf("input: %w", err)
 	}
+	if c.in, err = newTap(p.monitor); err != nil {
+		return c, fmt.Errorf("input.monitor: %w", err)
+	}
+	source := c.source
+	if c.in != nil {
+		source = watched{c.source, c.in}
+	}
 	guard := p.guard
 	guard.OnEvent = events
-	if c.input, err = capture.NewInput(capture.InputConfig{Source: c.source, Guard: guard, Now: now}); err != nil {
+	if c.input, err = capture.NewInput(capture.InputConfig{Source: source, Guard: guard, Now: now}); err != nil {
 		return c, fmt.Errorf("input: %w", err)
 	}
 	sc := uplink.SenderConfig{
 		Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept,
+	}
+	if c.out, err = newTap(p.monitor); err != nil {
+		return c, fmt.Errorf("input.monitor: %w", err)
+	}
+	if c.out != nil {
+		sc.Tap = c.out
 	}
 	defer func() {
 		if err != nil {
@@ -311,7 +343,11 @@ func newChain(p parts, now func() time.Duration, log *slog.Logger, events func(c
 	if c.sender, err = uplink.NewSender(sc); err != nil {
 		return c, err
 	}
-	c.monitor = &monitor{next: c.sender}
+	c.entry = c.sender
+	if c.in == nil {
+		c.counter = &counter{next: c.sender}
+		c.entry = c.counter
+	}
 	c.dialers = sc.Paths
 	return c, nil
 }

@@ -73,6 +73,9 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 		"file": func(d *config.Box) {
 			d.Input.Type, d.Input.URL, d.Input.OnInputLoss = config.TypeFile, "file:///tmp/a.ts", config.LossStop
 		},
+		"watched closely": func(d *config.Box) {
+			d.Input.Monitor.Priority3, d.Input.Monitor.PrivatePIDs = true, "4000"
+		},
 		"own code": func(d *config.Box) {
 			rows := 6
 			d.Output.FEC = config.FEC{K: 60, Rows: &rows}

@@ -3,8 +3,8 @@
 //
 // Reading order: main.go (flags, log, signals), build.go (the chain, from the
 // configuration's words to the parts), box.go (running it), reload.go (changing
-// it), monitor.go (what is wrong with the feed), watch.go (conditions),
-// status.go (what the control socket shows).
+// it), monitor.go (watching the stream at both ends), watch.go and streams.go
+// (conditions), status.go (what the control socket shows).
 package main
 
 import (

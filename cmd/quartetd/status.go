@@ -18,9 +18,12 @@ import (
 func (b *box) listenControl() (*control.Server, error) {
 	return control.Listen(control.Config{
 		Socket: b.opts.socket, Media: b, Health: b.watch.health,
-		Wall: func(d time.Duration) time.Time { return b.opts.start.Add(d) }, Instance: rand.Text(), Log: b.opts.log,
+		Wall: b.wall, Instance: rand.Text(), Log: b.opts.log,
 	})
 }
+
+// wall turns a process time into a wall-clock time.
+func (b *box) wall(d time.Duration) time.Time { return b.opts.start.Add(d) }
 
 // Status implements control.Media.
 func (b *box) Status() control.Status {
@@ -30,6 +33,8 @@ func (b *box) Status() control.Status {
 		Name: doc.Name, Version: version, Time: time.Now(), UptimeS: now.Seconds(),
 		Input: b.inputStatus(doc), Plan: planStatus(set.plan, b.chain.sender.Stats().FEC),
 	}
+	s.Input.Monitor = monitorStatus(b.chain.in, b.wall)
+	s.Output.Monitor = monitorStatus(b.chain.out, b.wall)
 	for i, p := range b.chain.sender.Paths() {
 		s.Paths = append(s.Paths, pathStatus(now, doc, i, &set.paths[i], p.Stats(), b.watch.rates(set.paths[i].Name)))
 	}
@@ -42,8 +47,8 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 		Type: doc.Input.Type, URL: config.RedactURL(doc.Input.URL), State: control.InputOK, Reason: st.SourceFailure,
 		OnLoss: doc.Input.OnInputLoss, Filling: !st.Present && st.NullPackets > 0 && !st.Silenced,
 		BitrateBPS: st.RateBPS, Packets: st.TSPackets, Losses: st.Losses,
-		ContinuityErrors: b.chain.monitor.errors.Load(), TransportErrors: b.chain.monitor.transport.Load(),
 	}
+	in.ContinuityErrors, in.TransportErrors = b.chain.damage()
 	if p := b.chain.sender.Stats().Pacer; p != nil {
 		in.JitterMS = p.JitterMS
 	}

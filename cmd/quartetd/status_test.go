@@ -175,10 +175,10 @@ func TestStatusOfGarbage(t *testing.T) {
 	})
 }
 
-// The monitor hands everything on, counts, and allocates nothing.
-func TestMonitor(t *testing.T) {
+// The counter hands everything on, counts, and allocates nothing.
+func TestCounter(t *testing.T) {
 	got := 0
-	m := &monitor{next: mpegts.WriterFunc(func(_ time.Duration, ts []byte) error { got += len(ts); return nil })}
+	m := &counter{next: mpegts.WriterFunc(func(_ time.Duration, ts []byte) error { got += len(ts); return nil })}
 	ts := tsgen.New(1_000_000, 1).Next(nil, 700)
 	if n := testing.AllocsPerRun(50, func() {
 		if err := m.WriteTS(0, ts[:7*tsgen.PacketSize]); err != nil {
@@ -187,7 +187,7 @@ func TestMonitor(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
-	m = &monitor{next: m.next}
+	m = &counter{next: m.next}
 	got = 0
 	for _, part := range [][]byte{ts[:350*188], ts[357*188:]} { // seven are missing
 		if err := m.WriteTS(0, part); err != nil {

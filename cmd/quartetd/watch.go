@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/mpegts"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
@@ -36,6 +37,7 @@ type watcher struct {
 	paths   map[string]*pathWatch
 	input   inputWatch
 	logged  uint64 // number of the last event of the health monitor that was logged
+	ours    ours
 	failure string // last one of the source that was logged
 }
 
@@ -46,6 +48,7 @@ type sample struct {
 	present   bool // the feed arrives
 	input     control.Input
 	clockless bool // the feed has no PCR that paces it
+	streams   *ends
 	paths     []uplink.PathStats
 }
 
@@ -152,7 +155,11 @@ func (w *watcher) inputEvent(e capture.Event) {
 func (w *watcher) look(now time.Duration) {
 	doc, set := w.box.current()
 	c := &w.box.chain
-	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc)}
+	if c.in != nil {
+		c.in.tick(now, framing(c.source))
+		c.out.tick(now, mpegts.FramerStats{})
+	}
+	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc), streams: c.checks()}
 	s.present = s.input.State == control.InputOK
 	if p := c.sender.Stats().Pacer; p != nil {
 		s.clockless = p.PCRPID == 0
@@ -168,6 +175,7 @@ func (w *watcher) observe(now time.Duration, s *sample) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lookAtInput(now, s)
+	w.lookAtStreams(now, s)
 	w.lookAtInterfaces(now, s.doc)
 	type leg struct{ paths, working int }
 	legs := map[int]*leg{}

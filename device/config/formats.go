@@ -51,9 +51,37 @@ var formats = map[string]struct {
 	}, "an absolute path of up to 100 bytes", "^/.{0,99}$"},
 	"streamid":     {checkStreamID, "1 to 512 bytes", "^.{1,512}$"},
 	"packetfilter": {checkPacketFilter, "libsrt's own filter, such as fec,cols:10,rows:5", "^fec,.{1,60}$"},
+	"pids":         {checkPIDs, "PIDs from 32 to 8190 with commas between them, such as 0x1f0,8000", "^[0-9a-fA-FxX, ]{1,400}$"},
 	"passphrase":   {checkPassphrase, "10 to 79 bytes", "^.{10,79}$"},
 	"hexkey": {checkHexKey, "32 to 64 random bytes in hex, such as `openssl rand -hex 32` prints",
 		"^([0-9A-Fa-f]{2}){32,64}$"},
+}
+
+// ParsePIDs reads a list of PIDs, decimal or with 0x, with commas between them.
+func ParsePIDs(s string) ([]uint16, error) {
+	var list []uint16
+	if s == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		n, err := strconv.ParseUint(part, 0, 16)
+		if err != nil || n < 32 || n > 8190 {
+			return nil, fmt.Errorf("holds %q, which is no PID from 32 to 8190", part)
+		}
+		list = append(list, uint16(n))
+	}
+	return list, nil
+}
+
+func checkPIDs(s string) string {
+	if len(s) > 400 {
+		return fmt.Sprintf("has %d bytes", len(s))
+	}
+	if _, err := ParsePIDs(s); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // checkPassphrase: SRT takes 10 to 79 bytes (SRTO_PASSPHRASE).

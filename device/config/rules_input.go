@@ -32,6 +32,11 @@ func (in *Input) rules(r *report) {
 	if in.OnInputLoss != LossStop {
 		r.unused("input", *in, "with on_input_loss "+in.OnInputLoss, "stop_after_ms")
 	}
+	if m := in.Monitor; !m.Enabled {
+		r.unused("input.monitor", m, "with enabled false", "pid_missing_ms", "priority3", "private_pids")
+	} else if !m.Priority3 {
+		r.unused("input.monitor", m, "with priority3 false", "private_pids")
+	}
 	switch in.Type {
 	case TypeSRT:
 		r.socket("input", u, in.Mode, in.Source, in.SRT)

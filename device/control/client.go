@@ -53,6 +53,11 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.ask(ctx, http.MethodGet, "/v1/status", &s)
 }
 
+// Probe asks for all that is known of the stream at a place.
+func (c *Client) Probe(ctx context.Context, where string) (p Probe, err error) {
+	return p, c.ask(ctx, http.MethodGet, "/v1/probe?at="+url.QueryEscape(where), &p)
+}
+
 // Conditions asks for the list of conditions.
 func (c *Client) Conditions(ctx context.Context) (l Conditions, err error) {
 	return l, c.ask(ctx, http.MethodGet, "/v1/conditions", &l)

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,16 @@ type media struct {
 
 func (m *media) Status() Status {
 	return Status{Name: "studio-1", Paths: []Path{{Name: "1a", Profile: "ts", State: PathUp, ArrivalUnknown: "profile ts has no reports"}}}
+}
+
+func (m *media) Probe(where string) (Probe, error) {
+	switch where {
+	case AtInput:
+		return Probe{Where: where, Time: epoch, Stream: json.RawMessage(`{"started":true}`)}, nil
+	case AtOutput:
+		return Probe{}, errors.New("switched off")
+	}
+	return Probe{}, ErrNoPlace
 }
 
 func (m *media) Reload(context.Context) (Reload, error) { return m.reload() }
@@ -100,6 +111,20 @@ func TestConditions(t *testing.T) {
 	l, err := b.client.Conditions(t.Context())
 	if err != nil || l.Worst != "info" || len(l.List) != 1 || l.List[0].Active || !l.List[0].Cleared.Equal(epoch.Add(9*time.Second)) {
 		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	b := start(t)
+	p, err := b.client.Probe(t.Context(), AtInput)
+	if want, _ := b.media.Probe(AtInput); err != nil || cmp.Diff(want, p) != "" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for where, code := range map[string]int{AtOutput: http.StatusConflict, "": http.StatusBadRequest, "a&b": http.StatusBadRequest} {
+		_, err := b.client.Probe(t.Context(), where)
+		if e := (*Error)(nil); !errors.As(err, &e) || e.Code != code {
+			t.Errorf("%q: %v", where, err)
+		}
 	}
 }
 

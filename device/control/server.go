@@ -28,11 +28,17 @@ const (
 // ErrNoPath is returned by Media.Preflight for a path that does not exist.
 var ErrNoPath = errors.New("no such path")
 
+// ErrNoPlace is returned by Media.Probe for a place that does not exist.
+var ErrNoPlace = errors.New("no such place")
+
 // Media is what the server asks of the media plane. Its methods are called
 // from several goroutines.
 type Media interface {
 	// Status returns the state of the box; the server fills in the conditions.
 	Status() Status
+	// Probe returns all that is known of the stream at a place, AtInput or
+	// AtOutput. ErrNoPlace for another.
+	Probe(where string) (Probe, error)
 	// Reload reads the configuration again, and logs what it changed. Its error
 	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
@@ -87,6 +93,7 @@ func Listen(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, listener: netutil.LimitListener(l, maxConnections), file: info, stopping: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/probe", s.probe)
 	mux.HandleFunc("GET /v1/conditions", s.conditions)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/reload", s.reload)
@@ -187,6 +194,19 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		st.Paths = []Path{}
 	}
 	reply(w, http.StatusOK, st)
+}
+
+func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
+	where := r.URL.Query().Get("at")
+	p, err := s.cfg.Media.Probe(where)
+	switch {
+	case errors.Is(err, ErrNoPlace):
+		refuse(w, http.StatusBadRequest, fmt.Errorf("%w %q; add ?at=%s or ?at=%s", ErrNoPlace, where, AtInput, AtOutput))
+	case err != nil:
+		refuse(w, http.StatusConflict, err)
+	default:
+		reply(w, http.StatusOK, p)
+	}
 }
 
 func (s *Server) conditions(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/json"
 	"time"
 
 	"quartet/device/health"
@@ -13,6 +14,7 @@ type Status struct {
 	Time    time.Time   `json:"time"`
 	UptimeS float64     `json:"uptime_s"`
 	Input   Input       `json:"input"`
+	Output  Output      `json:"output"`
 	Plan    Plan        `json:"plan"`
 	Paths   []Path      `json:"paths"`
 	Worst   string      `json:"worst"` // highest severity of the active conditions, "info" if there is none
@@ -45,6 +47,14 @@ type Input struct {
 	Losses           uint64  `json:"losses_total"`        // times the feed was lost
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
+	// The transport stream as it comes; nil where monitoring is switched off.
+	Monitor *Monitor `json:"monitor,omitempty"`
+}
+
+// Output is what is sent, the same on all paths.
+type Output struct {
+	// The transport stream as it is sent; nil where monitoring is switched off.
+	Monitor *Monitor `json:"monitor,omitempty"`
 }
 
 // InputLeg is one copy of the feed.
@@ -53,6 +63,92 @@ type InputLeg struct {
 	State    string `json:"state"`
 	Received uint64 `json:"received_total"`
 	Missing  uint64 `json:"missing_total"` // did not arrive here; the other copy may have had them
+}
+
+// Monitor is what the checks of ETSI TR 101 290 find on a transport stream, and
+// what the stream is. A Probe has more.
+type Monitor struct {
+	Synced        bool            `json:"synced"` // the stream is there
+	Packets       uint64          `json:"ts_packets_total"`
+	BitrateBPS    int64           `json:"bitrate_bps"`
+	NullShare     float64         `json:"null_share"` // of the packets, 0…1
+	Priority1     uint64          `json:"priority1_errors_total"`
+	Priority2     uint64          `json:"priority2_errors_total"`
+	Priority3     uint64          `json:"priority3_errors_total"`
+	Checks        []StreamCheck   `json:"checks"`
+	Services      []StreamService `json:"services"`                 // the first 16
+	OtherServices int             `json:"other_services,omitempty"` // beyond them
+	Clocks        []StreamClock   `json:"clocks"`
+	Cues          []StreamCue     `json:"cues"` // of SCTE 35, the last 8, oldest first
+}
+
+// StreamCheck is one check of ETSI TR 101 290.
+type StreamCheck struct {
+	Clause   string     `json:"clause"`
+	Name     string     `json:"name"`
+	Priority int        `json:"priority"`
+	Measured bool       `json:"measured"` // false: the stream has nothing that it applies to
+	Active   bool       `json:"active"`   // it is the case, or was a few seconds ago
+	Count    uint64     `json:"errors_total"`
+	PID      int        `json:"pid"` // of the last error; -1: it has none
+	Last     *time.Time `json:"last,omitempty"`
+}
+
+// StreamService is a program of the stream.
+type StreamService struct {
+	Number     int               `json:"number"`
+	Name       string            `json:"name,omitempty"`
+	Provider   string            `json:"provider,omitempty"`
+	PMTPID     int               `json:"pmt_pid"`
+	PCRPID     int               `json:"pcr_pid"` // -1: no clock, or not known yet
+	Components []StreamComponent `json:"components"`
+}
+
+// StreamComponent is a picture, a sound or another part of a service.
+type StreamComponent struct {
+	PID      int    `json:"pid"`
+	Kind     string `json:"kind"`
+	Codec    string `json:"codec,omitempty"` // empty: not known
+	Language string `json:"language,omitempty"`
+}
+
+// StreamClock is a PID with the clock (PCR) of a service.
+type StreamClock struct {
+	PID        int     `json:"pid"`
+	IntervalMS float64 `json:"interval_ms"` // from PCR to PCR, mean of the last seconds
+	LongestMS  float64 `json:"longest_ms"`
+	JitterMS   float64 `json:"jitter_ms"`     // arrival against PCR, peak to peak
+	Constant   bool    `json:"constant_rate"` // so that accuracy is measured
+	AccuracyNS float64 `json:"accuracy_ns"`   // the worst of the last seconds
+}
+
+// StreamCue is a message of SCTE 35.
+type StreamCue struct {
+	Time       time.Time `json:"time"`
+	PID        int       `json:"pid"`
+	Command    string    `json:"command,omitempty"`
+	Encrypted  bool      `json:"encrypted,omitempty"`
+	EventID    *uint32   `json:"event_id,omitempty"`
+	Cancel     bool      `json:"cancel,omitempty"`
+	Out        bool      `json:"out_of_network"`
+	Immediate  bool      `json:"immediate,omitempty"`
+	DurationMS *float64  `json:"duration_ms,omitempty"`
+	Segments   []string  `json:"segments,omitempty"` // types of the segmentation descriptors
+}
+
+// Places at which the stream is watched.
+const (
+	AtInput  = "input"
+	AtOutput = "output"
+)
+
+// Probe is all that a monitor knows of the stream at one place.
+type Probe struct {
+	Where string    `json:"where"`
+	Time  time.Time `json:"time"`
+	// Stream is a tr101290.Stats. Its instants are process times; at_ns was just
+	// before Time.
+	Stream json.RawMessage `json:"stream"`
 }
 
 // Plan is what the parts are set to.

@@ -14,12 +14,15 @@ const (
 
 	// Feed.
 	InputLost        Code = "input-lost"
+	InputTSPriority1 Code = "input-ts-priority1"
+	InputTSPriority2 Code = "input-ts-priority2"
 	InputErrors      Code = "input-errors"
 	InputOverrate    Code = "input-overrate"
 	InputNoClock     Code = "input-no-clock"
 	InputUnprotected Code = "input-unprotected"
 
 	// Streams out.
+	OutputTSErrors Code = "output-ts-errors"
 	LegDown        Code = "leg-down"
 	LegUnprotected Code = "leg-unprotected"
 	PathDown       Code = "path-down"
@@ -62,8 +65,18 @@ func Catalogue() []Definition {
 		{Code: InputLost, Severity: Critical, HoldOff: 2 * s,
 			Text:   "No feed",
 			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends."},
-		{Code: InputErrors, Severity: Minor, Set: 0.01, Clear: 0.001, Unit: "errors/s", HoldOn: s, HoldOff: 10 * s,
+		// The checks stay active for 5 s after their last error, which is the rest
+		// of the 10 s.
+		{Code: InputTSPriority1, Severity: Major, HoldOff: 3 * s,
 			MaskedBy: []Code{InputLost},
+			Text:     "The feed arrives with errors that receivers cannot decode over (ETSI TR 101 290, first priority)",
+			Remedy:   "The fault is before this box: the source, its multiplexer, or the network to here. `quartetctl probe input` shows each check; docs/monitoring.md says what it means. What is lost there cannot be repaired here."},
+		{Code: InputTSPriority2, Severity: Minor, HoldOn: s, HoldOff: 3 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "The feed arrives with errors that receivers may show (ETSI TR 101 290, second priority)",
+			Remedy:   "The fault is before this box: encoder, multiplexer or reception. `quartetctl probe input` shows each check; docs/monitoring.md says what it means."},
+		{Code: InputErrors, Severity: Minor, Set: 0.01, Clear: 0.001, Unit: "errors/s", HoldOn: s, HoldOff: 10 * s,
+			MaskedBy: []Code{InputLost, InputTSPriority1, InputTSPriority2},
 			Text:     "The feed arrives damaged: continuity errors or transport error flags",
 			Remedy:   "The fault is before this box: check the source and the network to it. What is lost there cannot be repaired here."},
 		{Code: InputOverrate, Severity: Major, HoldOn: s, HoldOff: 10 * s,
@@ -79,6 +92,10 @@ func Catalogue() []Definition {
 			Text:     "Only one copy of the ST 2022-7 feed arrives",
 			Remedy:   "Check the other copy's source, cable and group: the next loss on this one is seen by viewers."},
 
+		{Code: OutputTSErrors, Severity: Major, HoldOff: 8 * s,
+			MaskedBy: []Code{InputLost},
+			Text:     "What this box sends has errors that its feed does not have",
+			Remedy:   "The fault is in this box: too little processor time, a feed faster than output.max_bitrate_kbps or with more jitter than input.jitter_ms, or a defect. Compare `quartetctl probe input` and `quartetctl probe output`; if the load is low, keep both and report it."},
 		{Code: LegDown, Severity: Critical, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			Text:   "All paths of the leg are down: its region gets nothing from this box",
 			Remedy: "Look at the paths below: what they share (network, firewall, region) is the likely cause."},

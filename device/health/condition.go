@@ -74,6 +74,9 @@ const (
 	ResourceInput = "input"
 )
 
+// ResourceOutput is what the box sends, the same on all paths.
+const ResourceOutput = "output"
+
 // Resource names, the same in every list: "kind/name".
 
 // Path names a path of the box.

@@ -239,7 +239,7 @@ func TestCatalogue(t *testing.T) {
 		known[d.Code] = true
 	}
 	for _, d := range Catalogue() {
-		if !regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`).MatchString(string(d.Code)) {
+		if !regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)+$`).MatchString(string(d.Code)) {
 			t.Errorf("%s is no code", d.Code)
 		}
 		if d.Severity == Info || d.Text == "" || strings.HasSuffix(d.Text, ".") || !strings.HasSuffix(d.Remedy, ".") {

@@ -35,7 +35,9 @@ var directions = []struct {
 
 	// The two ends of the path.
 	{"uplink", []string{"capture/mpegts", "fec/...", "uplink/rtp", "uplink/srt"}},
-	{"uplink/gateway", []string{"capture/mpegts", "fec/...", "uplink/rtp", "uplink/srt"}},
+	// The gateway is a program's whole middle and has its own monitor; the sender
+	// is one part of a box, which lets others look at what it sends.
+	{"uplink/gateway", []string{"capture/mpegts", "capture/tr101290", "fec/...", "uplink/rtp", "uplink/srt"}},
 
 	// The box around it.
 	{"device/control", []string{"device/health"}},

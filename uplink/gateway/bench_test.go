@@ -196,11 +196,16 @@ func cpuTime() time.Duration {
 
 // BenchmarkTurn is the gateway's own part without libsrt and sockets: two
 // paths, per source packet released.
-func BenchmarkTurn(b *testing.B) {
+func BenchmarkTurn(b *testing.B) { benchTurn(b, false) }
+
+// BenchmarkMonitoredTurn is the same with a monitor of what is released.
+func BenchmarkMonitoredTurn(b *testing.B) { benchTurn(b, true) }
+
+func benchTurn(b *testing.B, monitor bool) {
 	now := time.Second
 	key := make([]byte, 32)
 	c, err := newContribution(Contribution{
-		Name: "v", Keys: [][]byte{key}, Latency: 100 * time.Millisecond,
+		Name: "v", Keys: [][]byte{key}, Latency: 100 * time.Millisecond, Monitor: monitor,
 		Inputs:  []Input{{Name: "a", Offset: 40 * time.Millisecond}, {Name: "b", Offset: 40 * time.Millisecond}},
 		Outputs: []OutputConfig{&discard{}},
 	}, func() time.Duration { return now }, DefaultTick, slog.New(slog.DiscardHandler))

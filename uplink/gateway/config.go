@@ -61,6 +61,9 @@ type Contribution struct {
 	Peers []Peer
 	// Outputs get the merged feed.
 	Outputs []OutputConfig
+	// Monitor has what is released watched (ETSI TR 101 290), for status and
+	// metrics. It takes 0.7 MB.
+	Monitor bool
 	// LossAfter is the silence at the release after which the feed counts as
 	// lost. 0: 300 ms.
 	LossAfter time.Duration

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/capture/tr101290"
 	"quartet/fec"
 	"quartet/uplink/rtp"
 	"quartet/uplink/srt"
@@ -38,6 +39,7 @@ type contribution struct {
 	outs     []output
 	recv     *srt.Batch
 	batch    *batch
+	monitor  *tr101290.Monitor // of what is released; nil: none
 	nulls    [][]byte
 	fwd      [][]byte // messages of one receive call that go to the peers
 	digest   rtp.Digest
@@ -137,6 +139,11 @@ func newContribution(cfg Contribution, now func() time.Duration, tick time.Durat
 	})
 	if err != nil {
 		return nil, fmt.Errorf("contribution %q: %w", cfg.Name, err)
+	}
+	if cfg.Monitor {
+		if c.monitor, err = tr101290.New(tr101290.Config{}); err != nil {
+			return nil, fmt.Errorf("contribution %q: %w", cfg.Name, err)
+		}
 	}
 	c.report.ssrc = rand.Uint32()
 	for i := range cfg.Inputs {

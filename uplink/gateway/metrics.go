@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"quartet/capture/tr101290"
 )
 
 // collector turns Status into metrics when Prometheus asks; nothing is counted
@@ -38,6 +40,12 @@ func emit[T any](ch chan<- prometheus.Metric, ms []metric[T], v *T, labels ...st
 	}
 }
 
+// stream counts errors of checks on the transport stream that is released.
+func stream(name, what string, checks ...tr101290.Check) metric[StreamStatus] {
+	return counter(name, "Errors of what is released by ETSI TR 101 290 "+what+".", byContribution,
+		func(s *StreamStatus) float64 { return s.count(checks...) })
+}
+
 func flag(b bool) float64 {
 	if b {
 		return 1
@@ -56,6 +64,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range st.Contributions {
 		k := &st.Contributions[i]
 		emit(ch, contributionMetrics, k, k.Name)
+		if k.Stream != nil {
+			emit(ch, streamMetrics, k.Stream, k.Name)
+		}
 		for j := range k.Inputs {
 			in := &k.Inputs[j]
 			emit(ch, inputMetrics, in, k.Name, in.Name, in.From)
@@ -104,6 +115,21 @@ var (
 		counter("packets_malformed_total", "Packets with a right tag that make no sense.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Malformed) }),
 		counter("epochs_total", "Starts of the source.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Epochs) }),
 		counter("digest_windows_total", "Digest windows of 1024 packets released complete.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Digest.Complete) }),
+	}
+
+	streamMetrics = []metric[StreamStatus]{
+		stream("ts_sync_losses_total", "1.1 (MediaConnect: SourceTSSyncLoss)", tr101290.TSSyncLoss),
+		stream("ts_byte_errors_total", "1.2 (MediaConnect: SourceTSByteError)", tr101290.SyncByteError),
+		stream("ts_pat_errors_total", "1.3.a (MediaConnect: SourcePATError)", tr101290.PATError2),
+		stream("ts_continuity_counter_errors_total", "1.4 (MediaConnect: SourceContinuityCounter)", tr101290.ContinuityCountError),
+		stream("ts_pmt_errors_total", "1.5.a (MediaConnect: SourcePMTError)", tr101290.PMTError2),
+		stream("ts_pid_errors_total", "1.6 (MediaConnect: SourcePIDError)", tr101290.PIDError),
+		stream("ts_transport_errors_total", "2.1 (MediaConnect: SourceTransportError)", tr101290.TransportError),
+		stream("ts_crc_errors_total", "2.2 (MediaConnect: SourceCRCError)", tr101290.CRCError),
+		stream("ts_pcr_errors_total", "2.3a and 2.3b (MediaConnect: SourcePCRError)", tr101290.PCRRepetitionError, tr101290.PCRDiscontinuityIndicatorError),
+		stream("ts_pcr_accuracy_errors_total", "2.4 (MediaConnect: SourcePCRAccuracyError)", tr101290.PCRAccuracyError),
+		stream("ts_pts_errors_total", "2.5 (MediaConnect: SourcePTSError)", tr101290.PTSError),
+		stream("ts_cat_errors_total", "2.6 (MediaConnect: SourceCATError)", tr101290.CATError),
 	}
 
 	byInput      = []string{"contribution", "input", "from"}

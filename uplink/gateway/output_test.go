@@ -262,6 +262,7 @@ func TestDrain(t *testing.T) {
 func TestHTTP(t *testing.T) {
 	g, out, key := solo(t, func(c *Config) {
 		c.HTTP = "127.0.0.1:0"
+		c.Contributions[0].Monitor = true
 		c.Contributions[0].Peers = []Peer{{Name: "away", Call: freePort(t), SRT: srt.Options{Passphrase: "peer passphrase", StreamID: "x"}}}
 	})
 	startBox(t, boxConfig{key: key, params: soloParams()}, calling(g, loopback, "one", pass, pathLatency))
@@ -301,6 +302,8 @@ func TestHTTP(t *testing.T) {
 		`quartet_gateway_input_srt_ms_rtt{contribution="a",from="box",input="one"} `,
 		`quartet_gateway_output_packets_sent_total{contribution="a",output="rtp",type="rtp"} `,
 		`quartet_gateway_peer_connected{contribution="a",peer="away"} 0`,
+		`quartet_gateway_ts_continuity_counter_errors_total{contribution="a"} 0`,
+		`quartet_gateway_ts_pat_errors_total{contribution="a"} 0`, `quartet_gateway_ts_cat_errors_total{contribution="a"} 0`,
 		`quartet_gateway_ready 1`, "go_goroutines", "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(metrics, want) {

@@ -51,6 +51,9 @@ func (c *contribution) flush(now time.Duration) {
 	n := 0
 	for _, ts := range c.batch.ts {
 		n += len(ts)
+		if c.monitor != nil {
+			_ = c.monitor.WriteTS(now, ts) // never fails
+		}
 	}
 	c.filler.released(now, n)
 	if c.state != Streaming {
@@ -72,6 +75,17 @@ func (c *contribution) found(now time.Duration) {
 	c.state = Streaming
 }
 
+// quiet is the silence at the release after which the monitor must be told the
+// time.
+const quiet = 100 * time.Millisecond
+
+// tellTime tells the monitor the time while nothing is released.
+func (c *contribution) tellTime(now time.Duration) {
+	if c.monitor != nil && now-c.filler.last > quiet {
+		c.monitor.Tick(now)
+	}
+}
+
 // watch says what was lost, at most once a second, notices a lost feed, and
 // fills it where an output wants that.
 func (c *contribution) watch(now time.Duration) {
@@ -79,6 +93,7 @@ func (c *contribution) watch(now time.Duration) {
 		c.log.Warn("packets lost: on no path, and not recovered", "packets", c.lost)
 		c.lost, c.sayLost = 0, now+time.Second
 	}
+	c.tellTime(now)
 	if c.state == Streaming && now-c.filler.last > c.cfg.LossAfter {
 		c.state, c.lostAt = Lost, now
 		c.log.Warn("input lost: nothing to release", "for", c.cfg.LossAfter, "fills", c.fills())

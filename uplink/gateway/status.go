@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/capture/tr101290"
 	"quartet/fec"
 	"quartet/uplink/rtp"
 	"quartet/uplink/srt"
@@ -49,9 +50,51 @@ type ContributionStatus struct {
 	Digest  rtp.DigestStats   `json:"digest"`
 	Windows []WindowStatus    `json:"digest_windows"` // newest last
 
+	// Stream is what the monitor says of what was released; nil: there is none.
+	Stream *StreamStatus `json:"stream,omitempty"`
+
 	Inputs  []InputStatus `json:"inputs"`
 	Peers   []PeerStatus  `json:"peers"`
 	Outputs []OutputStats `json:"outputs"`
+}
+
+// StreamStatus is the state of the checks of ETSI TR 101 290 on what was
+// released, of first and second priority.
+type StreamStatus struct {
+	Priority1 uint64                `json:"priority1_errors_total"`
+	Priority2 uint64                `json:"priority2_errors_total"`
+	Checks    []tr101290.CheckStats `json:"checks"` // instants are process times
+}
+
+// count is the number of errors of some checks.
+func (s *StreamStatus) count(checks ...tr101290.Check) (n float64) {
+	for i := range s.Checks {
+		if slices.Contains(checks, s.Checks[i].Check) {
+			n += float64(s.Checks[i].Count)
+		}
+	}
+	return n
+}
+
+// stream is taken on the contribution's goroutine.
+func (c *contribution) stream(now time.Duration) *StreamStatus {
+	if c.monitor == nil {
+		return nil
+	}
+	c.tellTime(now) // a contribution without connections takes no turns
+	s := &StreamStatus{}
+	for _, k := range c.monitor.Checks() {
+		switch k.Priority {
+		case 1:
+			s.Priority1 += k.Count
+		case 2:
+			s.Priority2 += k.Count
+		default:
+			continue
+		}
+		s.Checks = append(s.Checks, k)
+	}
+	return s
 }
 
 // WindowStatus is a digest window in words: two gateways of a leg show the
@@ -168,6 +211,7 @@ func (c *contribution) status() ContributionStatus {
 		LatencyMS: ms(c.latency), LatencyBy: c.latencyBy(), LatencyNeededMS: ms(need), LatencyNote: note,
 		RateBPS: c.filler.rate(), TickLateMS: ms(c.late.value()),
 		Merged: dec, Tags: c.verify.Stats(), Digest: c.digest.Stats(),
+		Stream: c.stream(now),
 	}
 	if c.state != Streaming {
 		k.RateBPS = 0

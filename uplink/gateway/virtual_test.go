@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/capture/tr101290"
 	"quartet/fec"
 	"quartet/tests/tsgen"
 	"quartet/uplink/rtp"
@@ -92,7 +93,7 @@ func virtual(t testing.TB, seed uint64, rate int64, d time.Duration, params fec.
 	now := time.Duration(seed) * time.Second
 	out = &fakeOutput{now: &now}
 	key := newKey(t)
-	cfg := Contribution{Name: "v", Keys: [][]byte{key}, Latency: latency, MaxBitrate: rate, Outputs: []OutputConfig{out}}
+	cfg := Contribution{Name: "v", Keys: [][]byte{key}, Latency: latency, MaxBitrate: rate, Outputs: []OutputConfig{out}, Monitor: true}
 	for i := range paths {
 		cfg.Inputs = append(cfg.Inputs, Input{Name: string(rune('a' + i)), Offset: -1})
 	}
@@ -215,10 +216,34 @@ func TestVirtual(t *testing.T) {
 		if limit := int(rate*tick.Seconds()/(1316*8)) + 2; out.most > limit {
 			t.Errorf("seed %d: a burst of %d packets, at most %d are a tick's", seed, out.most, limit)
 		}
+		if s := c.status().Stream; s.Priority1 != 1 || s.Priority2 != 0 || s.count(tr101290.TSSyncLoss) != 1 {
+			t.Errorf("seed %d: errors of what is released, but for its end: %+v", seed, s)
+		}
 		if st := c.status(); st.Merged.Lost != 0 || st.LatencyNote != "" || st.Inputs[1].OffsetMS != 115 || st.Digest.Complete < 5 {
 			t.Errorf("seed %d: %+v", seed, st)
 		}
 	}
+}
+
+// What is lost for good shows in the monitor, and nothing where there is none.
+func TestMonitor(t *testing.T) {
+	const rate, latency, tick = 10_000_000, 300 * time.Millisecond, DefaultTick
+	path := virtualPath{delay: 10 * time.Millisecond, latency: 80 * time.Millisecond, loss: 0.01}
+	_, _, _, c := virtual(t, 3, rate, 3*time.Second, fec.Params{K: 32, Streams: 1}, latency, tick, path)
+	st := c.status()
+	lost, errors := float64(st.Merged.Lost), st.Stream.count(tr101290.ContinuityCountError)
+	// Seven packets in a row are of the picture and often of the sound.
+	if lost == 0 || errors < lost || errors > 4*lost {
+		t.Errorf("%v packets lost, %v continuity errors", lost, errors)
+	}
+	if n := st.Stream.count(tr101290.PATError2, tr101290.PIDError, tr101290.CRCError, tr101290.TransportError); n != 0 {
+		t.Errorf("%v errors of other kinds: %+v", n, st.Stream)
+	}
+	c.monitor = nil
+	if st := c.status(); st.Stream != nil {
+		t.Errorf("switched off: %+v", st.Stream)
+	}
+	c.tellTime(time.Hour)
 }
 
 // Two gateways that hear different paths emit the same packets at nearly the
@@ -246,7 +271,7 @@ func TestNoAllocations(t *testing.T) {
 	out := &discard{}
 	key := newKey(t)
 	cfg := Contribution{
-		Name: "v", Keys: [][]byte{key}, Latency: 100 * time.Millisecond,
+		Name: "v", Keys: [][]byte{key}, Latency: 100 * time.Millisecond, Monitor: true,
 		Inputs:  []Input{{Name: "a", Offset: 40 * time.Millisecond}, {Name: "b", Offset: 40 * time.Millisecond}},
 		Peers:   []Peer{{Name: "p", Call: "127.0.0.1:1"}},
 		Outputs: []OutputConfig{out},
