@@ -3,7 +3,7 @@
 SHELL      := /bin/bash
 BUILD      := build
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-PROGRAMS   := quartetd quartet-gateway quartetctl
+PROGRAMS   := quartetd quartet-gateway quartetctl quartet-engine
 GO         := go
 
 # The version comes from above, so that a folder git does not trust builds too.
@@ -24,7 +24,7 @@ LINT       := $(BUILD)/bin/golangci-lint-$(LINT_VER)
 
 # Packages whose tests run against the clock, over real sockets and beside
 # other programs: one after the other, so that none starves another.
-REALTIME   := capture/srt capture/tsfile capture/udp cmd/% fec/st2022 tests/bench tests/chain tests/demo tests/faults \
+REALTIME   := capture/engine capture/srt capture/tsfile capture/udp cmd/% fec/st2022 tests/bench tests/chain tests/demo tests/faults \
 	tests/peers tests/relay tests/relay/% uplink/gateway uplink/srt
 
 .PHONY: help

@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// buildEngine builds the engine once for all tests.
+var buildEngine = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "quartet-engine-*")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "quartet-engine")
+	out, err := exec.Command("go", "build", "-o", program, "quartet/cmd/quartet-engine").CombinedOutput()
+	if err != nil {
+		return string(out), err
+	}
+	return program, nil
+})
+
+func engineProgram(t *testing.T) string {
+	t.Helper()
+	program, err := buildEngine()
+	if err != nil {
+		t.Fatalf("quartet-engine does not build: %v\n%s", err, program)
+	}
+	return program
+}
+
+// runSource runs a Source until the test ends.
+func runSource(t *testing.T, cfg SourceConfig) (*Source, *recorder) {
+	t.Helper()
+	start := time.Now()
+	cfg.Now = func() time.Duration { return time.Since(start) }
+	if cfg.Data == "" {
+		cfg.Data = t.TempDir()
+	}
+	cfg.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, r) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, r
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", b)
+	return len(b), nil
+}
+
+// until waits for a condition.
+func until(t *testing.T, s *Source, within time.Duration, what string, is func(Stats) bool) {
+	t.Helper()
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if is(s.Stats()) {
+			return
+		}
+	}
+	t.Fatalf("%s: not within %v: %+v", what, within, s.Stats())
+}
+
+func onAir(st Stats) bool { return st.Splice.Origin == FromEngine && st.Present && !st.Slate }
+
+// F12: the engine is killed, stopped or leaks: the slate comes within 0.3 s of
+// its last packet, its picture within 2 s, and no receiver sees a broken
+// stream.
+func TestF12EngineKilledStoppedLeaking(t *testing.T) {
+	cfg := SourceConfig{Config: testConfig(), Program: engineProgram(t)}
+	s, r := runSource(t, cfg)
+	until(t, s, 40*time.Second, "first picture", onAir)
+	for _, f := range []struct {
+		name string
+		do   func(pid int)
+	}{
+		{"kill -9", func(pid int) { _ = syscall.Kill(pid, syscall.SIGKILL) }},
+		{"SIGSTOP", func(pid int) { _ = syscall.Kill(pid, syscall.SIGSTOP) }},
+		{"limit", func(int) { s.cfg.MemoryMiB = 1 }},
+	} {
+		time.Sleep(time.Second)
+		before := s.Stats()
+		at := time.Now()
+		s.mu.Lock()
+		f.do(before.PID)
+		s.mu.Unlock()
+		until(t, s, 10*time.Second, f.name+": the slate", func(st Stats) bool { return st.Splice.Origin == FromSlate })
+		s.mu.Lock()
+		s.cfg.MemoryMiB = defaultMemory
+		s.mu.Unlock()
+		until(t, s, 10*time.Second, f.name+": the picture", func(st Stats) bool { return onAir(st) && st.Starts > before.Starts })
+		st := s.Stats()
+		took := time.Since(at)
+		t.Logf("%s: slate %.0f ms after the last TS, engine's TS again %.0f ms later, picture %v after the fault", f.name, st.SlateAfterMS, st.BackAfterMS, took)
+		if st.SlateAfterMS > 300 {
+			t.Errorf("%s: the slate came after %.0f ms", f.name, st.SlateAfterMS)
+		}
+		if back := st.SlateAfterMS + st.BackAfterMS; f.name != "SIGSTOP" && back > 2000 {
+			t.Errorf("%s: the engine came back after %.0f ms", f.name, back)
+		}
+	}
+	time.Sleep(500 * time.Millisecond)
+	r.sound(t, cfg.Mux.RateBPS, 5)
+}
