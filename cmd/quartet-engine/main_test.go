@@ -56,7 +56,9 @@ func TestPipelines(t *testing.T) {
 		"ntsc":       func(c *engine.Config) { c.Video.RateNum, c.Video.RateDen = 30000, 1001 },
 		"black":      func(c *engine.Config) { c.Slate.Kind = engine.SlateBlack },
 		"png":        func(c *engine.Config) { c.Slate = engine.Picture{Kind: engine.SlateImage, Image: png} },
-		"sdi":        func(c *engine.Config) { c.Input = engine.Input{Kind: engine.InputV4L2, Device: "/dev/video0", AudioDevice: "hw:0"} },
+		"sdi": func(c *engine.Config) {
+			c.Input = engine.Input{Kind: engine.InputV4L2, Device: "/dev/video0", AudioDevice: "hw:0"}
+		},
 		"pairs": func(c *engine.Config) {
 			c.Audio = append(c.Audio, engine.Audio{Codec: engine.CodecMP2, BitrateKbps: 192, Pair: 2, PID: 259},
 				engine.Audio{Codec: engine.CodecAC3, BitrateKbps: 192, Pair: 1, PID: 260})
@@ -120,7 +122,9 @@ func TestChoice(t *testing.T) {
 	if !errors.As(err, &missing{}) || !strings.Contains(err.Error(), "avenc_aac is missing: install gstreamer1.0-libav") {
 		t.Error(err)
 	}
-	_, err = choose(hevc, func(name string) bool { return name != "x265enc" && !strings.Contains(name, "265") && !strings.Contains(name, "hevc") })
+	_, err = choose(hevc, func(name string) bool {
+		return name != "x265enc" && !strings.Contains(name, "265") && !strings.Contains(name, "hevc")
+	})
 	if !errors.As(err, &missing{}) || !strings.Contains(err.Error(), "x265enc is missing: install gstreamer1.0-plugins-bad") {
 		t.Error(err)
 	}
