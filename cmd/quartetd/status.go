@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	capsrt "quartet/capture/srt"
 	"quartet/capture/udp"
 	"quartet/device/config"
@@ -63,6 +64,8 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 // sourceStatus adds what only the kind of source knows.
 func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
+	case *engine.Source:
+		engineStatus(in, s.Stats())
 	case *capsrt.Source:
 		st := s.Stats()
 		in.SyncLosses = st.Framer.SyncLosses
@@ -92,6 +95,32 @@ func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 			}
 			in.Legs = append(in.Legs, leg)
 		}
+	}
+}
+
+// engineStatus adds what the media engine says. The feed is the engine's input,
+// not its output, which never ends.
+func engineStatus(in *control.Input, st engine.Stats) {
+	in.Engine = &control.Engine{
+		Up: st.Up, Reason: cmp.Or(st.Capture, st.Failure), Encoder: st.Encoder, OnAir: string(st.Splice.Origin), InputPresent: st.Present,
+		Starts: st.Starts, Frames: st.Frames, LateFrames: st.Splice.LateFrames, RateBPS: st.RateBPS, Stuffing: st.Splice.Stuffer.Nulls,
+		LeadMS: st.Splice.LeadMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
+		PeakDB: st.PeakDB, RMSDB: st.RMSDB,
+	}
+	switch {
+	case st.Present && st.Splice.Origin == engine.FromEngine:
+		if st.Slate {
+			in.Engine.OnAir = "slate"
+		}
+		in.State = control.InputOK
+	case st.Frames == 0:
+		in.State = control.InputWaiting
+	default:
+		in.State = control.InputLost
+		in.Filling = true
+	}
+	if !st.Present || !st.Up {
+		in.Reason = cmp.Or(st.Capture, st.Failure)
 	}
 }
 
