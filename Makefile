@@ -45,7 +45,7 @@ build: $(SRTLIB) ## all programs, into build/
 	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
-demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed)
+demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed, INPUT=/dev/video0 for a device)
 	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') $(DEMO_FLAGS)
 
 # $(call tests,FLAGS): the tests of pure logic in parallel, then those of

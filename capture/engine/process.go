@@ -82,9 +82,13 @@ func start(program string, args []string, c *Config, env []string, nice int) (*p
 	started := make(chan error)
 	go func() {
 		// The signal of a parent's death comes when the *thread* that started
-		// the child ends: this one stays until the child has gone.
+		// the child ends: this one stays until the child has gone, and ends then.
+		// The child inherits its nice value, which therefore holds for all of the
+		// child's threads.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil && nice > 0 {
+			_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, min(20-raw+nice, 19)) // being nicer is never refused
+		}
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
@@ -98,10 +102,8 @@ func start(program string, args []string, c *Config, env []string, nice int) (*p
 		closeAll(p.stream, p.control, p.picture)
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	if nice != 0 {
-		// Without the right to do so it runs on as it is.
-		_ = syscall.Setpriority(syscall.PRIO_PROCESS, p.cmd.Process.Pid, nice)
-	}
+	// Where memory is short, the kernel takes the engine and not the packets.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.cmd.Process.Pid), []byte("800"), 0o600)
 	return p, nil
 }
 

@@ -57,6 +57,9 @@ type Event struct {
 	Present bool   `json:"present,omitempty"` // frames come from the input
 	Slate   bool   `json:"slate,omitempty"`   // shown by the process in place of the input
 	Frames  uint64 `json:"frames,omitempty"`  // captured so far
+	// Base is where the encode pipeline's time begins on CLOCK_MONOTONIC, in ns:
+	// with a frame's PTS it tells how long the frame took.
+	Base int64 `json:"base,omitempty"`
 	// Peak and RMS of each channel in dB full scale.
 	Peak []float64 `json:"peak,omitempty"`
 	RMS  []float64 `json:"rms,omitempty"`

@@ -57,7 +57,7 @@ type SourceConfig struct {
 	// MemoryMiB is where the process is taken for leaking, and started again.
 	// 0: 1500.
 	MemoryMiB int
-	// Nice is added to the process's nice value.
+	// Nice is added to the nice value that the process would inherit, ≥ 0.
 	Nice int
 	Now  func() time.Duration // monotonic
 	Log  *slog.Logger
@@ -98,6 +98,8 @@ type state struct {
 	lostAt     time.Duration
 	everOnAir  bool
 	recoveryMS float64
+	base       int64 // see Event.Base
+	monotonic  int64 // CLOCK_MONOTONIC at Now zero
 	downAt     time.Duration
 	downMS     float64 // TS to slate
 }
@@ -135,7 +137,7 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
 	now := s.cfg.Now()
-	s.st, s.err = state{lostAt: now}, nil
+	s.st, s.err = state{lostAt: now, monotonic: monotonic() - int64(now)}, nil
 	s.splice = newSplicer(s.spliceConfig(), now, w)
 	s.mu.Unlock()
 	var wg sync.WaitGroup
@@ -254,6 +256,7 @@ func (s *Source) event(e Event) {
 	case IsReady:
 		s.st.encoder = e.Encoder
 	case IsHeartbeat, IsInput:
+		s.st.base = max(s.st.base, e.Base)
 		s.st.present, s.st.slate, s.st.frames = e.Present, e.Slate, max(e.Frames, s.st.frames)
 		if e.Present {
 			s.st.capture = ""

@@ -108,6 +108,7 @@ type runState struct {
 	seen     bool
 	began    time.Duration
 	last     time.Duration    // a picture's start
+	pts      mpegts.Timestamp // of that picture
 	ref      mpegts.Timestamp // of the first picture
 	late     [settleFrames]int64
 	frames   int
@@ -175,6 +176,9 @@ func (s *splicer) picture(at time.Duration, p mpegts.Packet) {
 		r.seen, r.began, r.ref = true, at, dts
 	}
 	r.last = at
+	if pts, ok := p.PTS(); ok {
+		r.pts = pts
+	}
 	clock := s.out.Clock(at)
 	r.late[r.frames%settleFrames] = clock - dts.Diff(r.ref)*300
 	r.frames++

@@ -1,6 +1,12 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"quartet/capture/mpegts"
+)
 
 // Stats is what is known of the engine.
 type Stats struct {
@@ -16,6 +22,7 @@ type Stats struct {
 	RateBPS      int64       `json:"rate_bps"`
 	PeakDB       []float64   `json:"peak_db,omitempty"` // full scale
 	RMSDB        []float64   `json:"rms_db,omitempty"`
+	DelayMS      float64     `json:"delay_ms"` // of the last picture, from the encode pipeline's input to here; 0: not known
 	MemoryMiB    int         `json:"memory_mib"`
 	SlateAfterMS float64     `json:"slate_after_ms"` // from the last TS to the slate, last time
 	BackAfterMS  float64     `json:"back_after_ms"`  // from the slate to the engine, last time
@@ -39,7 +46,23 @@ func (s *Source) Stats() Stats {
 		st.Splice = sp
 		st.Slate = st.Slate || sp.Origin != FromEngine
 	}
+	if st.Up && s.st.base > 0 && s.splice.run.seen {
+		took := int64(s.splice.run.last) + s.st.monotonic - s.st.base - int64(s.splice.run.pts.Add(-muxStart).Duration())
+		st.DelayMS = inMS(time.Duration(took))
+	}
 	return st
+}
+
+// muxStart is the PTS that mpegtsmux gives to running time zero: an hour.
+const muxStart = 3600 * mpegts.PTSHz
+
+// monotonic is the clock that GStreamer goes by, in ns.
+func monotonic() int64 {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
+		return 0 // unreachable on Linux
+	}
+	return t.Nano()
 }
 
 func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

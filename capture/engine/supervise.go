@@ -60,6 +60,7 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.st.starts++
 	s.proc = p
 	s.st.began, s.st.tsAt, s.st.beatAt = now, now, now
+	s.st.base = 0
 	s.st.present, s.st.slate, s.st.peak, s.st.rms, s.st.capture = false, false, nil, nil, ""
 	s.mu.Unlock()
 	var wg sync.WaitGroup

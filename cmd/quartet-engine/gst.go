@@ -73,6 +73,10 @@ func (p *pipeline) play() bool {
 	return C.gst_element_set_state(p.element, C.GST_STATE_PLAYING) != C.GST_STATE_CHANGE_FAILURE
 }
 
+// baseTime returns the instant of running time zero on the system's monotonic
+// clock, in nanoseconds; 0 before the pipeline plays.
+func (p *pipeline) baseTime() int64 { return int64(C.gst_element_get_base_time(p.element)) }
+
 // close stops and frees the pipeline. It waits for its threads.
 func (p *pipeline) close() {
 	C.gst_element_set_state(p.element, C.GST_STATE_NULL)

@@ -72,7 +72,7 @@ func serve(c *engine.Config, x chosen) error {
 		case <-eye.C:
 			s.lookAtInput(&in)
 		case <-beat.C:
-			s.send(engine.Event{Is: engine.IsHeartbeat, Present: in.present, Slate: in.slate, Frames: in.frames})
+			s.send(engine.Event{Is: engine.IsHeartbeat, Present: in.present, Slate: in.slate, Frames: in.frames, Base: s.encode.baseTime()})
 		}
 	}
 }

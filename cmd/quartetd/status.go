@@ -104,7 +104,7 @@ func engineStatus(in *control.Input, st engine.Stats) {
 	in.Engine = &control.Engine{
 		Up: st.Up, Reason: cmp.Or(st.Capture, st.Failure), Encoder: st.Encoder, OnAir: string(st.Splice.Origin), InputPresent: st.Present,
 		Starts: st.Starts, Frames: st.Frames, LateFrames: st.Splice.LateFrames, RateBPS: st.RateBPS, Stuffing: st.Splice.Stuffer.Nulls,
-		LeadMS: st.Splice.LeadMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
+		LeadMS: st.Splice.LeadMS, DelayMS: st.DelayMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
 		PeakDB: st.PeakDB, RMSDB: st.RMSDB,
 	}
 	switch {

@@ -59,7 +59,8 @@ type Engine struct {
 	LateFrames   uint64    `json:"late_frames_total"` // encoded after they were to be shown
 	RateBPS      int64     `json:"rate_bps"`          // of the whole stream, as asked for
 	Stuffing     uint64    `json:"null_packets_total"`
-	LeadMS       float64   `json:"lead_ms"` // what a frame is ahead of its time
+	LeadMS       float64   `json:"lead_ms"`  // what a frame is ahead of its time
+	DelayMS      float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
 	MemoryMiB    int       `json:"memory_mib"`
 	SlateSeconds float64   `json:"slate_seconds_total"` // the engine was not on air
 	LastOutageMS float64   `json:"last_outage_ms"`      // from the slate's start to the engine's picture
