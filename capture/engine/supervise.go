@@ -123,6 +123,7 @@ func (s *Source) watch(ctx context.Context, p *process, patience time.Duration) 
 		if memory > 0 {
 			s.st.memory = memory
 		}
+		most := s.cfg.MemoryMiB
 		s.mu.Unlock()
 		switch {
 		case late:
@@ -130,8 +131,8 @@ func (s *Source) watch(ctx context.Context, p *process, patience time.Duration) 
 			return fmt.Errorf("engine: no transport stream for %v: killed", ts.Round(10*time.Millisecond))
 		case beat > limit:
 			return fmt.Errorf("engine: no heartbeat for %v: killed", beat.Round(10*time.Millisecond))
-		case memory > s.cfg.MemoryMiB:
-			return fmt.Errorf("engine: takes %d MiB of memory, more than %d: killed", memory, s.cfg.MemoryMiB)
+		case memory > most:
+			return fmt.Errorf("engine: takes %d MiB of memory, more than %d: killed", memory, most)
 		}
 	}
 }
