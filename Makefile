@@ -106,6 +106,7 @@ soak: build ## hours on loopback: memory, descriptors and goroutines must stay f
 	$(GO) test -count=1 -timeout 0 -run TestF24 ./tests/faults -args -soak $(SOAK)
 
 ARM := CC=aarch64-linux-gnu-gcc GOARCH=arm64 CGO_ENABLED=1 \
+	PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig \
 	CGO_LDFLAGS="-L$(CURDIR)/$(BUILD)/lib-arm64 -L/usr/lib/aarch64-linux-gnu"
 ARM_RUN := $(if $(filter aarch64,$(shell uname -m)),,-exec "qemu-aarch64 -L /")
 .PHONY: build-arm64

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -123,4 +124,66 @@ func TestF12EngineKilledStoppedLeaking(t *testing.T) {
 	}
 	time.Sleep(500 * time.Millisecond)
 	r.sound(t, cfg.Mux.RateBPS, 5)
+}
+
+// The input's troubles are the capture pipeline's alone: a device that is not
+// there, a capture that is stopped and started, a slate that is asked for.
+func TestRealInput(t *testing.T) {
+	t.Run("no device", func(t *testing.T) {
+		cfg := SourceConfig{Config: testConfig(), Program: engineProgram(t)}
+		cfg.Input = Input{Kind: InputV4L2, Device: "/dev/video-none"}
+		s, r := runSource(t, cfg)
+		until(t, s, 40*time.Second, "the engine's slate", func(st Stats) bool {
+			return st.Splice.Origin == FromEngine && st.Slate && !st.Present && strings.Contains(st.Capture, "/dev/video-none")
+		})
+		time.Sleep(time.Second)
+		if st := s.Stats(); st.Starts != 1 || len(s.Picture()) == 0 {
+			t.Errorf("%+v", st)
+		}
+		r.sound(t, cfg.Mux.RateBPS, 5)
+	})
+	t.Run("commands", func(t *testing.T) {
+		cfg := SourceConfig{Config: testConfig(), Program: engineProgram(t)}
+		s, r := runSource(t, cfg)
+		do := func(c Command) {
+			t.Helper()
+			if err := s.Command(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, s, 40*time.Second, "the picture", onAir)
+		until(t, s, 5*time.Second, "the tone", func(st Stats) bool { return len(st.PeakDB) == 2 && st.PeakDB[0] > -25 })
+		do(Command{Do: DoSlate, On: true})
+		until(t, s, 5*time.Second, "the slate", func(st Stats) bool { return st.Slate && st.Present })
+		until(t, s, 5*time.Second, "silence", func(st Stats) bool { return st.PeakDB[0] <= -100 })
+		do(Command{Do: DoSlate})
+		until(t, s, 5*time.Second, "the picture", onAir)
+		at := time.Now()
+		do(Command{Do: DoStop})
+		until(t, s, 5*time.Second, "the slate", func(st Stats) bool { return st.Slate && !st.Present })
+		t.Logf("slate %v after the stop", time.Since(at).Round(time.Millisecond))
+		at = time.Now()
+		do(Command{Do: DoStart})
+		until(t, s, 10*time.Second, "the picture", onAir)
+		t.Logf("picture %v after the start", time.Since(at).Round(time.Millisecond))
+		if err := s.SetRate(2_000_000); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetRate(cfg.Mux.RateBPS); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if st := s.Stats(); st.Starts != 1 || st.Splice.Origin != FromEngine {
+			t.Errorf("%+v", st)
+		}
+		r.mu.Lock()
+		gap := time.Duration(0)
+		for i := 1; i < len(r.at); i++ {
+			gap = max(gap, r.at[i]-r.at[i-1])
+		}
+		r.mu.Unlock()
+		if gap > 5*time.Millisecond {
+			t.Errorf("%v without a packet", gap)
+		}
+	})
 }

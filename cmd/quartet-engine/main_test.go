@@ -157,6 +157,13 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	text := "Cannot identify device '/dev/video-none'.: ../sys/v4l2/v4l2_calls.c(608): gst_v4l2_open (): /GstPipeline:pipeline1/GstV4l2Src:v4l2src0:\nsystem error: No such file or directory"
+	if got := plain(text); got != "Cannot identify device '/dev/video-none'. system error: No such file or directory" {
+		t.Error(got)
+	}
+}
+
 func TestLevels(t *testing.T) {
 	peak, rms, ok := levels(`level, endtime=(guint64)1, rms=(GValueArray)< -23.01, -inf >, peak=(GValueArray)< -20, -700.5 >, decay=(GValueArray)< -20, -20 >;`)
 	if !ok || len(peak) != 2 || peak[1] != -120 || rms[0] != -23.01 || rms[1] != -120 {

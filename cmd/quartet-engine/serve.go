@@ -133,7 +133,7 @@ func (s *server) watchEncode(failed chan<- error) {
 	for {
 		switch m := s.encode.next(busWait); m.kind {
 		case failure:
-			failed <- fmt.Errorf("%s (%s): %s", m.source, m.factory, m.text)
+			failed <- fmt.Errorf("%s: %s", m.factory, plain(m.text))
 			return
 		case ended:
 			failed <- fmt.Errorf("the encode pipeline has ended by itself")
@@ -201,11 +201,11 @@ func (s *server) captureOnce() error {
 		}
 		switch m := p.next(busWait); m.kind {
 		case failure:
-			return fmt.Errorf("%s (%s): %s", m.source, m.factory, m.text)
+			return fmt.Errorf("%s: %s", m.factory, plain(m.text))
 		case ended:
 			return fmt.Errorf("the input has ended")
 		case warning: // v4l2src: "Signal lost", among others
-			s.send(engine.Event{Is: engine.IsError, Part: "capture", Text: "warning: " + m.text})
+			s.send(engine.Event{Is: engine.IsError, Part: "capture", Text: "warning: " + plain(m.text)})
 		}
 	}
 }
@@ -255,6 +255,15 @@ func (s *server) show(slate bool) {
 		pad = "sink_1"
 	}
 	s.encode.choose("pick", pad)
+}
+
+// sourcePlace is where in GStreamer's source, and in which pipeline, an error was
+// made: nothing for an operator, and another each time.
+var sourcePlace = regexp.MustCompile(`:? *\S+\.c\(\d+\): [^\n]*`)
+
+// plain is what an error says without it, on one line.
+func plain(text string) string {
+	return strings.Join(strings.FieldsFunc(sourcePlace.ReplaceAllString(text, ""), func(c rune) bool { return c == '\n' }), " ")
 }
 
 var levelList = regexp.MustCompile(`(rms|peak)=\(GValueArray\)< ?([^>]*)>`)
