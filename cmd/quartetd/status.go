@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	capsrt "quartet/capture/srt"
 	"quartet/capture/udp"
 	"quartet/device/config"
@@ -69,6 +70,8 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 // sourceStatus adds what only the kind of source knows.
 func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
+	case *engine.Source:
+		engineStatus(in, s.Stats())
 	case *capsrt.Source:
 		st := s.Stats()
 		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
@@ -105,6 +108,32 @@ func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 		if garbage || in.Packets == 0 && in.Malformed > 0 {
 			in.Reason = cmp.Or(in.Reason, "datagrams come, and none of them is transport stream")
 		}
+	}
+}
+
+// engineStatus adds what the media engine says. The feed is the engine's input,
+// not its output, which never ends.
+func engineStatus(in *control.Input, st engine.Stats) {
+	in.Engine = &control.Engine{
+		Up: st.Up, Reason: cmp.Or(st.Capture, st.Failure), Encoder: st.Encoder, OnAir: string(st.Splice.Origin), InputPresent: st.Present,
+		Starts: st.Starts, Frames: st.Frames, LateFrames: st.Splice.LateFrames, RateBPS: st.RateBPS, Stuffing: st.Splice.Stuffer.Nulls,
+		LeadMS: st.Splice.LeadMS, DelayMS: st.DelayMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
+		PeakDB: st.PeakDB, RMSDB: st.RMSDB,
+	}
+	switch {
+	case st.Present && st.Splice.Origin == engine.FromEngine:
+		if st.Slate {
+			in.Engine.OnAir = "slate"
+		}
+		in.State = control.InputOK
+	case st.Frames == 0:
+		in.State = control.InputWaiting
+	default:
+		in.State = control.InputLost
+		in.Filling = true
+	}
+	if !st.Present || !st.Up {
+		in.Reason = cmp.Or(st.Capture, st.Failure)
 	}
 }
 

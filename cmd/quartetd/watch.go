@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	"quartet/capture/mpegts"
 	"quartet/device/config"
 	"quartet/device/control"
@@ -22,6 +23,8 @@ const (
 	// Reports come every 200 ms: after three in a row are missing, nothing may
 	// be arriving. With the condition's own hold an alarm comes within 2 s.
 	reportMissing = 600 * time.Millisecond
+	// engineStarts is the time that the media engine gets for its first start.
+	engineStarts = 15 * time.Second
 	// lossWindow is what rates and loss are averaged over.
 	lossWindow = 500 * time.Millisecond
 )
@@ -241,7 +244,16 @@ func (w *watcher) logEvents() {
 // lookAtInput sets the feed's conditions.
 func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 	h, in := w.health, &s.input
-	h.Set(now, health.InputLost, health.ResourceInput, !s.present, in.Reason)
+	lost := !s.present
+	if e := in.Engine; e != nil {
+		// One fault, one alarm: what the engine's death takes along is its own. At
+		// the start it gets the time that GStreamer may need.
+		down := !e.Up && (e.Starts > 1 || now > engineStarts)
+		lost = e.Up && !e.InputPresent
+		h.Set(now, health.EngineDown, health.ResourceInput, down, e.Reason)
+		h.Set(now, health.SlateOnAir, health.ResourceInput, e.OnAir != string(engine.FromEngine) && e.Up && e.InputPresent && now > engineStarts, e.Reason)
+	}
+	h.Set(now, health.InputLost, health.ResourceInput, lost, in.Reason)
 	limit := s.doc.Output.MaxBitrateKbps.BitsPerSecond()
 	h.Set(now, health.InputOverrate, health.ResourceInput, in.BitrateBPS > limit*102/100,
 		fmt.Sprintf("%.1f Mbit/s, planned for %.1f", float64(in.BitrateBPS)/1e6, float64(limit)/1e6))

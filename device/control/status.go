@@ -45,6 +45,8 @@ type Input struct {
 	Malformed        uint64  `json:"malformed_total"`     // datagrams that carry no transport stream
 	SkippedBytes     uint64  `json:"skipped_bytes_total"` // outside of TS packets, in streams and datagrams that carry some
 	Losses           uint64  `json:"losses_total"`        // times the feed was lost
+	// What the media engine does; nil where the feed is passed through.
+	Engine *Engine `json:"engine,omitempty"`
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
 	// The transport stream as it comes; nil where monitoring is switched off.
@@ -55,6 +57,27 @@ type Input struct {
 type Output struct {
 	// The transport stream as it is sent; nil where monitoring is switched off.
 	Monitor *Monitor `json:"monitor,omitempty"`
+}
+
+// Engine is the media engine's state.
+type Engine struct {
+	Up           bool      `json:"up"`
+	Reason       string    `json:"reason,omitempty"` // why it ended last, or what its capture complains of
+	Encoder      string    `json:"encoder"`          // GStreamer element
+	OnAir        string    `json:"on_air"`           // engine, slate or nothing
+	InputPresent bool      `json:"input_present"`
+	Starts       uint64    `json:"starts_total"`
+	Frames       uint64    `json:"frames_captured_total"`
+	LateFrames   uint64    `json:"late_frames_total"` // encoded after they were to be shown
+	RateBPS      int64     `json:"rate_bps"`          // of the whole stream, as asked for
+	Stuffing     uint64    `json:"null_packets_total"`
+	LeadMS       float64   `json:"lead_ms"`  // what a frame is ahead of its time
+	DelayMS      float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
+	MemoryMiB    int       `json:"memory_mib"`
+	SlateSeconds float64   `json:"slate_seconds_total"` // the engine was not on air
+	LastOutageMS float64   `json:"last_outage_ms"`      // from the slate's start to the engine's picture
+	PeakDB       []float64 `json:"peak_db,omitempty"`   // per channel, of full scale
+	RMSDB        []float64 `json:"rms_db,omitempty"`
 }
 
 // InputLeg is one copy of the feed.

@@ -13,9 +13,11 @@ const (
 	SharedInterface Code = "redundancy-shared-interface"
 
 	// Feed.
+	EngineDown       Code = "engine-down"
 	InputLost        Code = "input-lost"
 	InputTSPriority1 Code = "input-ts-priority1"
 	InputTSPriority2 Code = "input-ts-priority2"
+	SlateOnAir       Code = "slate-on-air"
 	InputErrors      Code = "input-errors"
 	InputOverrate    Code = "input-overrate"
 	InputNoClock     Code = "input-no-clock"
@@ -62,9 +64,15 @@ func Catalogue() []Definition {
 			Text:   "Redundant paths share a network interface",
 			Remedy: "Bind the paths of a leg to different interfaces, on different networks: one cable now takes down both."},
 
-		{Code: InputLost, Severity: Critical, HoldOff: 2 * s,
+		{Code: EngineDown, Severity: Major, HoldOff: 5 * s,
+			Text:   "The media engine has ended or hangs; the slate is sent while it is started again",
+			Remedy: "If it stays, read its reason: it names a missing element with its package, or the device that fails. If it comes again and again, try another encoder.element or a lower load, and report it."},
+		{Code: InputLost, Severity: Critical, HoldOff: 2 * s, MaskedBy: []Code{EngineDown},
 			Text:   "No feed",
-			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends."},
+			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends. For SDI check that the format is one that the card takes."},
+		{Code: SlateOnAir, Severity: Critical, HoldOn: 300 * time.Millisecond, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost},
+			Text:   "The slate is on air in place of the picture",
+			Remedy: "Somebody has switched it on, or the engine's stream is not accepted: see its reason in the status."},
 		// The checks stay active for 5 s after their last error, which is the rest
 		// of the 10 s.
 		{Code: InputTSPriority1, Severity: Major, HoldOff: 3 * s,
