@@ -3,7 +3,7 @@
 SHELL      := /bin/bash
 BUILD      := build
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-PROGRAMS   := quartetd quartet-gateway quartetctl
+PROGRAMS   := quartetd quartet-gateway quartetctl quartet-engine
 GO         := go
 
 # The version comes from above, so that a folder git does not trust builds too.
@@ -24,7 +24,7 @@ LINT       := $(BUILD)/bin/golangci-lint-$(LINT_VER)
 
 # Packages whose tests run against the clock, over real sockets and beside
 # other programs: one after the other, so that none starves another.
-REALTIME   := capture/srt capture/tsfile capture/udp cmd/% fec/st2022 tests/bench tests/chain tests/demo tests/faults \
+REALTIME   := capture/engine capture/srt capture/tsfile capture/udp cmd/% fec/st2022 tests/bench tests/chain tests/demo tests/faults \
 	tests/peers tests/relay tests/relay/% uplink/gateway uplink/srt
 
 .PHONY: help
@@ -45,7 +45,7 @@ build: $(SRTLIB) ## all programs, into build/
 	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
-demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed)
+demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed, INPUT=/dev/video0 for a device)
 	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') $(DEMO_FLAGS)
 
 # $(call tests,FLAGS): the tests of pure logic in parallel, then those of
@@ -106,6 +106,7 @@ soak: build ## hours on loopback: memory, descriptors and goroutines must stay f
 	$(GO) test -count=1 -timeout 0 -run TestF24 ./tests/faults -args -soak $(SOAK)
 
 ARM := CC=aarch64-linux-gnu-gcc GOARCH=arm64 CGO_ENABLED=1 \
+	PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig \
 	CGO_LDFLAGS="-L$(CURDIR)/$(BUILD)/lib-arm64 -L/usr/lib/aarch64-linux-gnu"
 ARM_RUN := $(if $(filter aarch64,$(shell uname -m)),,-exec "qemu-aarch64 -L /")
 .PHONY: build-arm64

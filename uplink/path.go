@@ -386,11 +386,16 @@ func (p *Path) adopt(l Link) {
 	p.up.Store(true)
 }
 
-// discard drops what is queued and what was taken from the queue, counted.
+// discard drops what is queued and what was taken from the queue. It is counted
+// apart from what is dropped while a link is up: the far end is at fault, not the
+// line's rate.
 func (p *Path) discard() {
 	n := len(p.batch.msgs)
 	p.batch.sent(n)
-	p.queue.clear(n)
+	n += p.queue.clear()
+	p.mu.Lock()
+	p.stats.Discarded += uint64(n)
+	p.mu.Unlock()
 }
 
 func (p *Path) closeLink() {

@@ -319,8 +319,8 @@ func TestNothingGoesUncounted(t *testing.T) {
 		link.breakWith(errors.New("gone"))
 		time.Sleep(20 * time.Millisecond)
 		st := p.Stats()
-		if pushed := p.queue.stats().pushed; st.Sent+st.Dropped+st.Stale+uint64(st.Queued) != pushed {
-			t.Errorf("%d queued: %d sent, %d dropped, %d stale, %d waiting", pushed, st.Sent, st.Dropped, st.Stale, st.Queued)
+		if pushed := p.queue.stats().pushed; st.Sent+st.Dropped+st.Stale+st.Discarded+uint64(st.Queued) != pushed {
+			t.Errorf("%d queued: %d sent, %d dropped, %d stale, %d discarded, %d waiting", pushed, st.Sent, st.Dropped, st.Stale, st.Discarded, st.Queued)
 		}
 		stop()
 	})

@@ -26,7 +26,8 @@ const (
 	roundSlack = 15 * time.Millisecond
 	// marginAlone is the margin of a stream that is merged with no other.
 	marginAlone = 4 * time.Millisecond
-	// margin is what pacing, the 2 ms ticks of both ends and the scheduler take.
+	// margin is what pacing, the ticks of both ends (5 and 4 ms) and the scheduler
+	// take.
 	margin = 8 * time.Millisecond
 	// maxK bounds the work per packet and keeps every path's rows within ESI 254.
 	maxK = 128
@@ -110,16 +111,21 @@ func NewPlan(d Demand) (Plan, error) {
 	}
 	fixed := d.Stagger + d.Skew + d.PeerHop + slack
 	left := d.Latency - fixed
+	alone := d.Streams == 1 && d.K == 0 && left >= d.RTT+roundSlack
+	parity := (d.OverheadPercent > 0 || d.Rows > 0) && d.Streams > 0 && d.Rows >= 0 && !alone
 	if left < minSRTLatency {
+		enough := fixed + minSRTLatency
+		if parity {
+			enough += 2 * minBlock
+		}
 		return p, &PlanError{"output.latency_ms", ms(d.Latency),
 			fmt.Sprintf("stagger %s, skew %s, peer hop %s and margin %s leave %s for SRT, which needs at least %s",
 				ms(d.Stagger), ms(d.Skew), ms(d.PeerHop), ms(slack), ms(left), ms(minSRTLatency)),
-			fmt.Sprintf("set it to %s or more, or lower the stagger", ms(fixed+minSRTLatency))}
+			fmt.Sprintf("set it to %s or more, or lower the stagger", ms(enough))}
 	}
 	pps := float64(d.BitrateBPS) / float64(8*tsPacketBytes*d.PacketsPerMessage)
 
-	alone := d.Streams == 1 && d.K == 0 && left >= d.RTT+roundSlack
-	if d.OverheadPercent == 0 && d.Rows <= 0 || d.Streams == 0 || d.Rows < 0 || alone {
+	if !parity {
 		if alone && d.OverheadPercent > 0 {
 			p.Notes = append(p.Notes, "one stream alone: no parity, because retransmission makes better use of this latency")
 		}

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func TestPlanRefusesWithFieldValueAndRemedy(t *testing.T) {
 		change func(*Demand)
 		words  []string
 	}{
-		{func(d *Demand) { d.Latency = 20 * msec }, []string{"output.latency_ms = 20 ms", "28 ms or more"}},
+		{func(d *Demand) { d.Latency = 20 * msec }, []string{"output.latency_ms = 20 ms", "44 ms or more"}},
 		{func(d *Demand) { d.Latency = 40 * msec }, []string{"output.latency_ms = 40 ms", "overhead_percent to 0"}},
 		{func(d *Demand) { d.K, d.Rows = 100, 60 }, []string{"output.fec = k 100, rows 60", "lower rows to 38"}},
 		{func(d *Demand) { d.K, d.OverheadPercent = 128, 50 }, []string{"output.fec = k 128, rows 64", "lower overhead_percent to 24 or k to 85"}},
@@ -150,4 +151,29 @@ func TestPlanAlwaysFits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who does what the remedy for too short a latency says is refused no more.
+func TestPlanRemedyIsEnough(t *testing.T) {
+	for _, d := range []Demand{
+		{OverheadPercent: 10}, {OverheadPercent: 0}, {OverheadPercent: 25, Stagger: 15 * time.Millisecond},
+		{OverheadPercent: 10, Stagger: 15 * time.Millisecond, Skew: 10 * time.Millisecond, PeerHop: 20 * time.Millisecond, RTT: 60 * time.Millisecond},
+	} {
+		for streams := range 5 {
+			d.BitrateBPS, d.PacketsPerMessage, d.Streams, d.Latency = 10_000_000, 7, streams, 10*time.Millisecond
+			_, err := NewPlan(d)
+			var e *PlanError
+			if !errors.As(err, &e) {
+				t.Fatalf("%+v: %v", d, err)
+			}
+			var least float64
+			if _, err := fmt.Sscanf(e.Remedy, "set it to %f ms", &least); err != nil {
+				t.Fatalf("%q: %v", e.Remedy, err)
+			}
+			d.Latency = time.Duration(least * float64(time.Millisecond))
+			if _, err := NewPlan(d); err != nil {
+				t.Errorf("%d streams, after doing as told: %v", streams, err)
+			}
+		}
+	}
 }

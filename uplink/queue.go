@@ -133,14 +133,14 @@ func (q *queue) pop(now, maxAge time.Duration, b *batch) {
 	q.mu.Unlock()
 }
 
-// clear drops everything, counted as stale together with popped messages that
-// were not sent.
-func (q *queue) clear(popped int) {
+// clear drops everything and returns how much that was.
+func (q *queue) clear() (dropped int) {
 	q.mu.Lock()
-	q.stale += uint64(q.n + popped)
+	defer q.mu.Unlock()
+	dropped = q.n
 	q.head, q.n = 0, 0
 	q.refill()
-	q.mu.Unlock()
+	return dropped
 }
 
 type queueStats struct {

@@ -38,10 +38,11 @@ type PathStats struct {
 
 	Sent      uint64 `json:"sent"` // messages the socket took
 	SentBytes uint64 `json:"sent_bytes"`
-	Unsent    uint64 `json:"unsent"`        // messages that found no link
-	Dropped   uint64 `json:"queue_dropped"` // pushed out of a full queue by newer ones
-	Stale     uint64 `json:"queue_stale"`   // waited too long
-	Stalls    uint64 `json:"stalls"`        // times the socket's buffer was full
+	Unsent    uint64 `json:"unsent"`          // messages that found no link
+	Dropped   uint64 `json:"queue_dropped"`   // pushed out of a full queue by newer ones
+	Stale     uint64 `json:"queue_stale"`     // waited too long
+	Discarded uint64 `json:"queue_discarded"` // were waiting when the link broke
+	Stalls    uint64 `json:"stalls"`          // times the socket's buffer was full
 	Queued    int    `json:"queued"`
 	QueuePeak int    `json:"queue_peak"`
 	// Messages from the far end that were not ours: a wrong tag says that it has

@@ -51,6 +51,13 @@ func (r *Restamper) Loop(offset int64) {
 	r.pass++
 }
 
+// OffsetTicks returns by how many ticks of 27 MHz clocks are moved now, and
+// Offset the same for PTS and DTS, in ticks of 90 kHz.
+func (r *Restamper) OffsetTicks() int64 { return r.ticks }
+
+// Offset is explained at OffsetTicks.
+func (r *Restamper) Offset() int64 { return r.pts }
+
 // Restamp rewrites whole packets (n·188 bytes) in place.
 func (r *Restamper) Restamp(ts []byte) {
 	for ; len(ts) >= PacketSize; ts = ts[PacketSize:] {

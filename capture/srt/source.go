@@ -181,7 +181,7 @@ func (s *Source) listen(ctx context.Context, r *receiver) error {
 	}
 	for {
 		s.note(func(p *Stats) { p.State = Listening })
-		c, err := l.Accept(ctx)
+		c, err := s.accept(ctx, l)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -195,6 +195,24 @@ func (s *Source) listen(ctx context.Context, r *receiver) error {
 			}
 			c = next.caller
 		}
+	}
+}
+
+// accept waits for a caller, and notes those that are not let in.
+func (s *Source) accept(ctx context.Context, l *srt.Listener) (*srt.Conn, error) {
+	for {
+		limit, stop := context.WithTimeout(ctx, time.Second)
+		c, err := l.Accept(limit)
+		stop()
+		for _, r := range l.TurnedAway() {
+			s.refused.Add(1)
+			text := "a caller from " + r.Peer.Addr().String() + " was not let in: its passphrase is another one, or it has none"
+			s.note(func(p *Stats) { p.Error = text })
+		}
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			continue
+		}
+		return c, err
 	}
 }
 

@@ -320,8 +320,23 @@ func TestStrangersAreRefused(t *testing.T) {
 	stream := tsgen.New(10e6, 1).Next(nil, 70)
 	push(t, dial(t, r.local, o), stream)
 	r.out.wait(t, len(stream))
-	if st := r.Stats(); st.Refused != 1 {
+	if st := r.Stats(); st.Refused < 1 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// A listener says whom it did not let in, and that it was the passphrase.
+func TestWrongPassphraseIsTold(t *testing.T) {
+	o := quick
+	o.Passphrase = "correct horse battery"
+	r := start(t, listener(o))
+	o.Passphrase = "another passphrase"
+	refusal(t, r.local, o)
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(r.Stats().Error, "127.0.0.1 was not let in"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", r.Stats())
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

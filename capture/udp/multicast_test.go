@@ -141,7 +141,7 @@ func TestSilentMulticastLegIsReopened(t *testing.T) {
 	a := Address{Host: netip.MustParseAddr("239.255.41.9"), Interface: "lo"}
 	reopened := make(chan struct{}, 1)
 	r := start(t, Config{Legs: []Address{a}, Log: nil}, func(s *Source) {
-		s.reopen = 20 * ms
+		s.silence = 20 * ms
 		listen := s.cfg.OnListen
 		n := 0
 		s.cfg.OnListen = func(leg int, local netip.AddrPort) {

@@ -90,8 +90,8 @@ type LegStatus struct {
 // Source receives one input. It implements capture.Source.
 type Source struct {
 	// set at start, never changed
-	cfg    Config
-	reopen time.Duration // reopenAfter
+	cfg     Config
+	silence time.Duration // reopenAfter
 
 	mu  sync.Mutex // guards pub
 	pub Stats
@@ -134,7 +134,7 @@ func New(c Config) (*Source, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Source{cfg: c, reopen: reopenAfter}, nil
+	return &Source{cfg: c, silence: reopenAfter}, nil
 }
 
 // leg is one address while Run runs; owned by Run.
@@ -152,9 +152,9 @@ type leg struct {
 	status  LegStatus
 }
 
-// Run receives until ctx ends (nil) or w fails (its error). It fails at once
-// when not one leg can be opened; a leg that fails later, or is the only one
-// that fails, is opened again without end.
+// Run receives until ctx ends (nil) or w fails (its error). It fails at once,
+// and leaves it to its caller to say so, when not one leg can be opened; a leg
+// that fails later, or is the only one that fails, is opened again without end.
 func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	r, err := newReceiver(receiverConfig{addrs: s.cfg.Legs, window: s.cfg.Window, fecWindow: s.cfg.FECWindow}, w)
 	if err != nil {
@@ -178,7 +178,12 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 		}
 	}
 	if len(errs) == len(legs) {
-		return errors.Join(errs...)
+		return errors.Join(errs...) // to be said by whoever runs this again and again
+	}
+	for _, l := range legs {
+		if l.status.Error != "" {
+			s.warnClosed(l)
+		}
 	}
 	b := newBatch()
 	t := time.NewTimer(0)
@@ -215,9 +220,6 @@ func (s *Source) open(i int, l *leg) error {
 	if err != nil {
 		l.backoff = min(max(2*l.backoff, firstRetry), lastRetry)
 		l.again = now + l.backoff
-		if err.Error() != l.status.Error {
-			s.cfg.Log.Warn("input leg cannot be opened", "address", l.addr.String(), "error", err)
-		}
 		l.status.Error = err.Error()
 		return err
 	}
@@ -236,6 +238,18 @@ func (s *Source) open(i int, l *leg) error {
 		s.cfg.OnListen(i, l.media.local)
 	}
 	return nil
+}
+
+// reopen opens a leg again and says why it cannot, the same reason once.
+func (s *Source) reopen(i int, l *leg) {
+	before := l.status.Error
+	if err := s.open(i, l); err != nil && err.Error() != before {
+		s.warnClosed(l)
+	}
+}
+
+func (s *Source) warnClosed(l *leg) {
+	s.cfg.Log.Warn("input leg cannot be opened", "address", l.addr.String(), "error", l.status.Error)
 }
 
 func (l *leg) open() error {
@@ -276,7 +290,7 @@ func (s *Source) service(r *receiver, i int, l *leg, b *batch) {
 	now := s.cfg.Now()
 	if l.media == nil {
 		if now >= l.again {
-			_ = s.open(i, l) // logged there
+			s.reopen(i, l)
 		}
 		return
 	}
@@ -294,10 +308,10 @@ func (s *Source) service(r *receiver, i int, l *leg, b *batch) {
 		l.close()
 		l.status.Error = err.Error()
 		l.again = now + firstRetry
-	case now-l.since > s.reopen && (l.addr.Multicast() || l.addr.Interface != ""):
+	case now-l.since > s.silence && (l.addr.Multicast() || l.addr.Interface != ""):
 		l.close()
 		l.status.Reopened++
-		_ = s.open(i, l)
+		s.reopen(i, l)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -378,9 +379,10 @@ func TestFECOnItsPorts(t *testing.T) {
 func TestOneLegThatCannotBeOpenedDoesNotStopTheOther(t *testing.T) {
 	bad := loopback(0)
 	bad.Interface = "no-such-if0"
+	var log bytes.Buffer // read when Run has ended
 	var r *running
 	{
-		c := Config{Legs: []Address{bad, loopback(0)}, Now: monotonic}
+		c := Config{Legs: []Address{bad, loopback(0)}, Now: monotonic, Log: slog.New(slog.NewTextHandler(&log, nil))}
 		listening := make(chan netip.AddrPort, 1)
 		c.OnListen = func(_ int, local netip.AddrPort) { listening <- local }
 		s, err := New(c)
@@ -406,6 +408,9 @@ func TestOneLegThatCannotBeOpenedDoesNotStopTheOther(t *testing.T) {
 	if st := r.Stats(); !strings.Contains(st.Legs[0].Error, "no-such-if0") || st.Legs[1].Error != "" {
 		t.Errorf("%+v", st.Legs)
 	}
+	if n := strings.Count(log.String(), "input leg cannot be opened"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, &log)
+	}
 }
 
 func TestRunSaysWhatCannotBeOpened(t *testing.T) {
@@ -424,12 +429,16 @@ func TestRunSaysWhatCannotBeOpened(t *testing.T) {
 		"address already in use":       {Host: netip.MustParseAddr("127.0.0.1"), Port: taken.local.Port()},
 		"cannot assign requested addr": {Host: netip.MustParseAddr("192.0.2.99")},
 	} {
-		s, err := New(Config{Legs: []Address{a}, Now: monotonic})
+		var log bytes.Buffer
+		s, err := New(Config{Legs: []Address{a}, Now: monotonic, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Run(t.Context(), &collector{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want one that says %q", a, err, want)
+		}
+		if log.Len() > 0 { // who runs it again says it once
+			t.Errorf("%s: the error is logged, too: %s", a, &log)
 		}
 	}
 }

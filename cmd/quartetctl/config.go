@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"quartet/cmd/internal/boxplan"
@@ -77,6 +76,9 @@ func checkFile(e *env, name string, strict bool) bool {
 		fmt.Fprintf(e.out, "%s: %s %s document, schema version %d\n", name, e.screen.paint(green, "valid"), kind, config.SchemaVersion)
 		if kind == config.KindBox {
 			fmt.Fprintf(e.out, "%s: plan: %s\n", name, plan)
+			for _, n := range plan.Notes {
+				fmt.Fprintf(e.out, "%s: note: %s\n", name, n)
+			}
 		}
 	}
 	return good
@@ -244,20 +246,10 @@ what it takes, its default. FIELD limits it to fields that start so:
 var versionCommand = command{
 	name:  "version",
 	short: "print the version",
-	long:  `Prints the version of this program, as the build recorded it.`,
+	long:  `Prints the version of this program.`,
 	flags: func(*flag.FlagSet) func(*env, []string) error {
 		return func(e *env, _ []string) error {
-			info, ok := debug.ReadBuildInfo()
-			if !ok {
-				return errors.New("this build carries no version")
-			}
-			fmt.Fprintf(e.out, "quartetctl %s %s", info.Main.Version, info.GoVersion)
-			for _, s := range info.Settings {
-				if s.Key == "vcs.revision" {
-					fmt.Fprintf(e.out, " %.12s", s.Value)
-				}
-			}
-			fmt.Fprintln(e.out)
+			fmt.Fprintln(e.out, "quartetctl", version)
 			return nil
 		}
 	},

@@ -27,7 +27,7 @@ $ quartetctl demo --input udp://239.1.1.1:5000?iface=eth1`,
 		o := demo.Options{}
 		f.StringVar(&o.Bin, "bin", "", "`FOLDER` of quartetd and quartet-gateway (default that of quartetctl)")
 		f.Var(secondsFlag{&o.Duration}, "duration", "end after this `TIME`, such as 30s or 30; without it, at Ctrl-C")
-		f.StringVar(&o.Input, "input", "", "`URL` of a feed of your own (udp:// or rtp://) instead of the test picture")
+		f.StringVar(&o.Input, "input", "", "`URL` of a feed of your own (udp:// or rtp://), or a V4L2 device (/dev/video0), instead of the test picture")
 		f.Var(durationFlag{&o.Latency}, "latency", "total latency, a `TIME` (default 300ms)")
 		f.Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that the network's trouble follows from")
 		f.StringVar(&o.Dir, "dir", "", "`FOLDER` for configurations, logs and a picture (default FOLDER of the programs/demo-run)")

@@ -26,6 +26,8 @@ import (
 	"time"
 )
 
+var version = "unknown" // set by the linker
+
 // commands is the table: names of two words are subcommands.
 var commands = []command{
 	statusCommand,

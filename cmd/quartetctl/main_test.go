@@ -232,7 +232,7 @@ func TestExample(t *testing.T) {
 	if r.out != "paths[].name\n    Name of the path in status, logs and alarms.\n    (1 to 32 letters, digits, dots, dashes or underscores, the first a letter or\n    digit; required)\n" {
 		t.Errorf("%q", r.out)
 	}
-	if r := call(t, nil, "version"); r.code != 0 || !strings.HasPrefix(r.out, "quartetctl ") {
+	if r := call(t, nil, "version"); r.code != 0 || r.out != "quartetctl "+version+"\n" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -46,13 +46,35 @@ func TestClip(t *testing.T) {
 		30: strings.Repeat("line\n", 28) + "… 2 more lines; quartetctl status shows all\n",
 		10: strings.Repeat("line\n", 8) + "… 22 more lines; quartetctl status shows all\n",
 	} {
-		got := screen{rows: rows, width: 80}.clip(text)
+		sc := screen{rows: rows, width: 80}
+		got := sc.clip(text)
 		if got != want {
 			t.Errorf("%d rows: %q", rows, got)
 		}
 		if n := strings.Count(got, "\n"); rows > 0 && n >= rows {
 			t.Errorf("%d rows: %d lines", rows, n)
 		}
+	}
+}
+
+// TestClipNarrow: a line that the terminal wraps takes two of its rows, and a
+// terminal that has changed is measured again.
+func TestClipNarrow(t *testing.T) {
+	columns, rows := 60, 14
+	sc := screen{tty: true, color: true, width: 80, size: func() (int, int, error) { return columns, rows, nil }}
+	row := sc.paint(red, strings.Repeat("x", 80)) + "\n"
+	text := "top\n" + strings.Repeat(row, 10)
+	want := "top\n" + strings.Repeat(row, 5) + sc.paint(dim, "… 5 more lines; quartetctl status shows all") + "\n"
+	if got := sc.clip(text); got != want || sc.width != 60 {
+		t.Errorf("width %d: %q", sc.width, got)
+	}
+	columns = 80 // exactly one row each
+	if got := sc.clip(text); got != text || sc.width != 80 {
+		t.Errorf("width %d: %q", sc.width, got)
+	}
+	columns, rows = 20, 6 // too narrow to write for: the lines wrap
+	if got := sc.clip(text); got != "top\n"+sc.paint(dim, "… 10 more lines; qu…")+"\n" || sc.width != 80 {
+		t.Errorf("width %d: %q", sc.width, got)
 	}
 }
 

@@ -16,10 +16,13 @@ import (
 
 // screen is what the output is shown on.
 type screen struct {
-	tty   bool // a terminal: --watch repaints it
-	color bool
-	width int // columns; 80 where it is not known
-	rows  int // 0 where it is not known
+	tty     bool // a terminal: --watch repaints it
+	color   bool
+	width   int // columns to write for; 80 where it is not known, or too few
+	columns int // as the terminal is; 0 where it is not known
+	rows    int // 0 where it is not known
+
+	size func() (columns, rows int, err error) // of the terminal; nil: it does not change
 }
 
 // newScreen looks at a file. NO_COLOR and TERM=dumb turn colour off, COLUMNS
@@ -29,17 +32,36 @@ func newScreen(f *os.File, getenv func(string) string) screen {
 	if n, err := strconv.Atoi(getenv("COLUMNS")); err == nil && n >= 40 {
 		s.width = n
 	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
+	measure := func() (columns, rows int, err error) {
+		size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+		if err != nil {
+			return 0, 0, err
+		}
+		return int(size.Col), int(size.Row), nil
+	}
+	if _, _, err := measure(); err != nil {
 		return s
 	}
+	s.size = measure
 	s.tty = true
 	s.color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
-	s.rows = int(size.Row)
-	if size.Col >= 40 {
-		s.width = int(size.Col)
-	}
+	s.measure()
 	return s
+}
+
+// measure looks at the terminal's size, which changes while it is used.
+func (s *screen) measure() {
+	if s.size == nil {
+		return
+	}
+	columns, rows, err := s.size()
+	if err != nil {
+		return // what was known is still the best guess
+	}
+	s.columns, s.rows = columns, rows
+	if columns >= 40 {
+		s.width = columns
+	}
 }
 
 // The few colours, as ANSI parameters.
@@ -90,15 +112,36 @@ func fit(text string, columns int) string {
 	return string(r[:max(columns-1, 0)]) + "…"
 }
 
-// clip shortens a text of several lines to the screen's height and says what is
-// left out: more lines than that would scroll the first ones away.
-func (s screen) clip(text string) string {
+// clip shortens a text of several lines to the screen's height, as it is now,
+// and says what is left out: more than that would scroll the first lines away.
+// A line that is wider than the terminal takes several rows of it.
+func (s *screen) clip(text string) string {
+	s.measure()
 	lines := strings.SplitAfter(text, "\n")
-	if s.rows < 2 || len(lines) <= s.rows {
+	lines = lines[:len(lines)-1] // behind the last line break is nothing
+	taken, keep := 0, 0          // rows, and the lines that leave one for the note and one for the cursor
+	for i, l := range lines {
+		taken += s.rowsOf(l[:len(l)-1])
+		if taken <= s.rows-2 {
+			keep = i + 1
+		}
+	}
+	if s.rows < 2 || taken < s.rows {
 		return text
 	}
-	keep := s.rows - 2
-	return strings.Join(lines[:keep], "") + s.paint(dim, fmt.Sprintf("… %d more lines; quartetctl status shows all", len(lines)-1-keep)) + "\n"
+	note := fmt.Sprintf("… %d more lines; quartetctl status shows all", len(lines)-keep)
+	if s.columns > 0 {
+		note = fit(note, s.columns)
+	}
+	return strings.Join(lines[:keep], "") + s.paint(dim, note) + "\n"
+}
+
+// rowsOf is the number of the terminal's rows that a line takes.
+func (s *screen) rowsOf(line string) int {
+	if s.columns == 0 {
+		return 1
+	}
+	return max(1, (width(line)+s.columns-1)/s.columns)
 }
 
 // wrap breaks a text into lines of at most columns, the second and later ones

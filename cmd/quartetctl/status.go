@@ -201,6 +201,9 @@ func planLine(p control.Plan, sc screen) string {
 	parity := "no parity"
 	if p.Rows > 0 {
 		parity = fmt.Sprintf("K %d + %d rows on each of %d streams (%.0f %%)", p.K, p.Rows, p.Streams, p.OverheadPercent)
+		if p.OverheadNow > 1.25*p.OverheadPercent {
+			parity += fmt.Sprintf(", really %.0f %% because the feed is slower than max_bitrate_kbps", p.OverheadNow)
+		}
 	}
 	return fmt.Sprintf("%s; SRT %.0f + stagger %.0f + FEC %.0f of %.0f ms", parity, p.SRTLatencyMS, p.StaggerMS, p.FECBoundMS, p.LatencyMS)
 }
@@ -232,7 +235,11 @@ func paths(b *strings.Builder, list []control.Path, sc screen) {
 			}
 			cells[7] = "unknown"
 		}
-		if a := p.Arrival; a != nil {
+		stale := up && p.Arrival != nil && p.Arrival.AgeMS > staleMS
+		if stale {
+			cells[6] = "-" // what was reported last says nothing of now
+		}
+		if a := p.Arrival; a != nil && !stale {
 			if up {
 				cells[6] = percent(a.LossPercent)
 			}
@@ -246,13 +253,16 @@ func paths(b *strings.Builder, list []control.Path, sc screen) {
 		}
 		text := row(cells...)
 		switch {
-		case !up:
+		case !up, stale:
 			text = sc.paint(red, text)
 		case p.Arrival != nil && (p.Arrival.Unrecovered > 0 || p.Arrival.Digest.Different > 0):
 			text = sc.paint(yellow, text)
 		}
 		fmt.Fprintln(b, text)
-		if !up && p.Reason != "" {
+		if stale {
+			fmt.Fprintf(b, "  no report for %s: whether anything arrives is unknown\n", span(seconds(p.Arrival.AgeMS/1000)))
+		}
+		if p.Reason != "" {
 			fmt.Fprintln(b, "  "+wrap(clean(p.Reason), "  ", sc.width-2))
 		}
 		if p.QueueDropped+p.SendDropped > 0 {
@@ -260,6 +270,10 @@ func paths(b *strings.Builder, list []control.Path, sc screen) {
 		}
 	}
 }
+
+// staleMS is the age from which on a report says nothing of the present: they
+// come every 200 ms.
+const staleMS = 2000
 
 func stateShort(state string) string {
 	switch state {
@@ -277,7 +291,7 @@ func stateShort(state string) string {
 func gateways(b *strings.Builder, list []control.Path, sc screen) {
 	first := true
 	for _, p := range list {
-		if p.Arrival == nil || p.Arrival.Merged.Delivered+p.Arrival.Merged.Lost == 0 {
+		if p.Arrival == nil || p.Arrival.Merged.Delivered+p.Arrival.Merged.Lost == 0 || p.Arrival.AgeMS > staleMS {
 			continue
 		}
 		if first {

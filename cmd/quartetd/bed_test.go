@@ -61,7 +61,7 @@ func startBox(t testing.TB, doc *config.Box) *bed {
 	start := time.Now()
 	b.box, err = newBox(l.doc, l.set, boxOptions{
 		file: b.file, socket: doc.Control.Socket, start: start, now: func() time.Duration { return time.Since(start) },
-		log: slog.New(slog.NewTextHandler(b.log, nil)),
+		log: slog.New(slog.NewTextHandler(b.log, nil)), data: t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,7 @@ type box struct {
 
 type boxOptions struct {
 	file, socket string
+	data         string // folder for what the parts keep
 	now          func() time.Duration
 	start        time.Time
 	log          *slog.Logger
@@ -54,8 +55,9 @@ type chain struct {
 func newBox(doc *config.Box, set parts, o boxOptions) (*box, error) {
 	b := &box{opts: o, doc: doc, set: set}
 	b.watch = newWatcher(b, health.New(health.Catalogue()))
+	b.watch.log = b.opts.log
 	var err error
-	b.chain, err = newChain(set, o.now, o.log, b.watch.inputEvent)
+	b.chain, err = newChain(set, o.now, o.log, o.data, b.watch.inputEvent)
 	return b, err
 }
 

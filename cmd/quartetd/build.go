@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	"quartet/capture/mpegts"
 	capsrt "quartet/capture/srt"
 	"quartet/capture/tr101290"
@@ -27,8 +28,8 @@ import (
 //	source → tap → capture.Input → uplink.Sender → uplink.Path ×n
 //	                                └→ tap
 //
-// This file alone turns the configuration's words into the parts' own settings,
-// and is the only switch on kinds of input and of path. build only reckons;
+// This file and build_engine.go alone turn the configuration's words into the
+// parts' own settings; here is the only switch on kinds of input and of path. build only reckons;
 // newChain and dialer open what is to be opened.
 
 // parts are the settings that a document makes.
@@ -46,9 +47,10 @@ type parts struct {
 
 // sourceParts are the settings of the input; one of them is set.
 type sourceParts struct {
-	udp  *udp.Config
-	srt  *srt.URL
-	file *tsfile.Config
+	udp    *udp.Config
+	srt    *srt.URL
+	file   *tsfile.Config
+	engine *engine.SourceConfig
 }
 
 // pathParts are the settings of a path.
@@ -75,7 +77,7 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	if p.plan, warnings, err = boxplan.Check(doc); err != nil {
 		return p, warnings, err
 	}
-	if p.source, err = buildSource(doc.Input); err != nil {
+	if p.source, err = buildSource(doc); err != nil {
 		return p, warnings, wrong("input", err)
 	}
 	in, out := &doc.Input, &doc.Output
@@ -83,7 +85,11 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	if p.monitor, err = buildMonitor(in.Monitor); err != nil {
 		return p, warnings, wrong("input.monitor", err)
 	}
-	if in.Type != config.TypeFile {
+	switch {
+	case p.source.engine != nil:
+		// The source never ends and fills by itself.
+		p.guard.OnLoss, p.guard.StopAfter = capture.LossPass, 0
+	case in.Type != config.TypeFile:
 		hold := in.JitterMS.Duration()
 		p.pacer = &mpegts.PacerConfig{
 			Latency: hold, MaxLatency: max(4*hold, 200*time.Millisecond), PCRPID: mpegts.PID(in.PCRPID),
@@ -110,7 +116,8 @@ func wrong(path string, err error) error {
 	return config.Issues{{Path: path, Problem: "is refused: " + err.Error(), Remedy: "see `quartetctl config explain box " + path + "`"}}
 }
 
-func buildSource(in config.Input) (s sourceParts, err error) {
+func buildSource(doc *config.Box) (s sourceParts, err error) {
+	in := doc.Input
 	u, err := config.ParseURL(in.URL)
 	if err != nil {
 		return s, err
@@ -129,6 +136,8 @@ func buildSource(in config.Input) (s sourceParts, err error) {
 		err = o.Validate()
 	case config.TypeFile:
 		s.file = &tsfile.Config{Path: u.File, Loop: in.Loop, PCRPID: mpegts.PID(in.PCRPID)}
+	case config.TypeTest, config.TypeSDI:
+		s.engine, err = buildEngine(doc, u)
 	default:
 		err = fmt.Errorf("type %q is not built into this program", in.Type)
 	}
@@ -253,9 +262,13 @@ func buildKeys(out *config.Output) (key rtp.TagKey, accept []rtp.TagKey, err err
 	return key, accept, nil
 }
 
-// open makes the source.
-func (s sourceParts) open(now func() time.Duration, log *slog.Logger) (capture.Source, error) {
+// open makes the source; data is a folder for what it keeps.
+func (s sourceParts) open(now func() time.Duration, log *slog.Logger, data string) (capture.Source, error) {
 	switch {
+	case s.engine != nil:
+		c := *s.engine
+		c.Now, c.Log, c.Data, c.Program = now, log, data, engineProgram()
+		return engine.New(c)
 	case s.udp != nil:
 		c := *s.udp
 		c.Now, c.Log = now, log
@@ -303,8 +316,8 @@ func (p *pathParts) connects(q *pathParts, asked config.SRT) bool {
 
 // newChain opens the parts and puts them together; nothing runs yet. What was
 // opened is closed again if it fails.
-func newChain(p parts, now func() time.Duration, log *slog.Logger, events func(capture.Event)) (c chain, err error) {
-	if c.source, err = p.source.open(now, log); err != nil {
+func newChain(p parts, now func() time.Duration, log *slog.Logger, data string, events func(capture.Event)) (c chain, err error) {
+	if c.source, err = p.source.open(now, log, data); err != nil {
 		return c, fmt.Errorf("input: %w", err)
 	}
 	if c.in, err = newTap(p.monitor); err != nil {

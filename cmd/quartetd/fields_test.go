@@ -76,6 +76,14 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 		"watched closely": func(d *config.Box) {
 			d.Input.Monitor.Priority3, d.Input.Monitor.PrivatePIDs = true, "4000"
 		},
+		"test": func(d *config.Box) { d.Input.Type, d.Input.URL = config.TypeTest, "test://bars" },
+		"sdi": func(d *config.Box) {
+			d.Input.Type, d.Input.URL, d.Input.OnInputLoss = config.TypeSDI, "sdi:///dev/video0", config.LossStop
+			a := config.Default[config.EncoderAudio]()
+			a.PID = 300
+			d.Encoder.Audio = []config.EncoderAudio{a}
+			d.Encoder.Slate, d.Encoder.SlateImage = config.SlateImage, "/tmp/slate.png"
+		},
 		"own code": func(d *config.Box) {
 			rows := 6
 			d.Output.FEC = config.FEC{K: 60, Rows: &rows}
@@ -115,7 +123,7 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 func starts(t *testing.T, p parts, doc []byte) {
 	t.Helper()
 	now := func() time.Duration { return 0 }
-	if _, err := p.source.open(now, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp"); err != nil {
 		t.Errorf("accepted, and its input is refused at start: %v\n%s", err, doc)
 	}
 	sc := uplink.SenderConfig{Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept}

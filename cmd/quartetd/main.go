@@ -159,7 +159,7 @@ func run(l loaded, file, data string, stderr io.Writer) int {
 	// The origin of "now": every instant in the media plane counts from here.
 	start := time.Now()
 	b, err := newBox(l.doc, l.set, boxOptions{
-		file: file, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data),
+		file: file, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data),
 	})
 	if err != nil {
 		log.Error("quartetd cannot start", "err", err)

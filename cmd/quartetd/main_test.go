@@ -118,7 +118,7 @@ func TestCheck(t *testing.T) {
 		{"pcr_pid", changed(func(d *config.Box) { d.Input.PCRPID = 8191 }), []string{"input.pcr_pid", "8191 is out of range; write a whole number from 0 to 8190"}},
 		{"several", text(`"name": "fec-a"`, `"name": "fec a"`, output, output+`"rtt_ms": -1, `), []string{"output.rtt_ms", "-1 is out of range", "paths[0].name", `"fec a" is not a name`}},
 
-		{"planner: latency", text(output, output+`"latency_ms": 60, `), []string{"output.latency_ms (line ", "60 ms does not fit: ", "leave 7 ms for SRT, which needs at least 20 ms; set it to 73 ms or more"}},
+		{"planner: latency", text(output, output+`"latency_ms": 60, `), []string{"output.latency_ms (line ", "60 ms does not fit: ", "leave 7 ms for SRT, which needs at least 20 ms; set it to 89 ms or more"}},
 		{"planner: parity", text(output, output+`"latency_ms": 80, `), []string{"output.latency_ms (line ", "parity needs blocks of at least 8 ms", "overhead_percent to 0"}},
 		{"planner: block", text(output, output+`"fec": {"max_block_ms": 5}, `), []string{"output.fec.max_block_ms (line ", "5 ms is shorter than a burst; set it to 8 ms or more"}},
 		{"planner: long block", text(output, output+`"fec": {"k": 100, "max_block_ms": 900}, "max_bitrate_kbps": 1000, `), []string{"output.fec.max_block_ms (line ", "parity would take ", "set it to "}},

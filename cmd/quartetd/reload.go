@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"quartet/capture/engine"
 	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/uplink"
@@ -67,10 +68,17 @@ func (b *box) apply(next loaded) (changed []string, err error) {
 			changed = append(changed, "accepted contribution keys")
 		}
 	}
+	if source, ok := b.chain.source.(*engine.Source); ok && set.source.engine.Mux.RateBPS != was.source.engine.Mux.RateBPS {
+		bps := set.source.engine.Mux.RateBPS
+		if err := source.SetRate(bps); err != nil {
+			return nil, err // unreachable: build has checked it
+		}
+		changed = append(changed, fmt.Sprintf("encoder: %d kbit/s", bps/1000))
+	}
 	for i := range set.paths {
 		if d := redial[i]; d != nil {
 			s.Paths()[i].Replace(d)
-			changed = append(changed, "path "+set.paths[i].Name+": a new connection takes the place of the old one")
+			changed = append(changed, "path "+set.paths[i].Name+": the old connection goes on until a new one is up")
 		}
 	}
 	b.doc, b.set = doc, set
@@ -86,6 +94,9 @@ func fixedChanges(old, doc *config.Box) (fields []string) {
 	}
 	differ("name", old.Name, doc.Name)
 	differ("input", old.Input, doc.Input)
+	encoder := doc.Encoder
+	encoder.BitrateKbps = old.Encoder.BitrateKbps
+	differ("encoder (but for its bitrate_kbps)", old.Encoder, encoder)
 	differ("control", old.Control, doc.Control)
 	differ("log", old.Log, doc.Log)
 	if len(old.Paths) != len(doc.Paths) {

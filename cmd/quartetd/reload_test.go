@@ -112,7 +112,7 @@ func TestReloadPath(t *testing.T) {
 		t.Helper()
 		before := b.connects()[0]
 		changed := b.mustChange(change)
-		if len(changed) != 1 || changed[0] != "path a: a new connection takes the place of the old one" {
+		if len(changed) != 1 || changed[0] != "path a: the old connection goes on until a new one is up" {
 			t.Errorf("%s: %q", what, changed)
 		}
 		eventually(t, what+": a second connection", func() bool { return b.connects()[0] > before })

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	capsrt "quartet/capture/srt"
 	"quartet/capture/udp"
 	"quartet/device/config"
 	"quartet/device/control"
+	"quartet/fec"
 	"quartet/uplink"
 )
 
@@ -30,7 +32,7 @@ func (b *box) Status() control.Status {
 	now := b.opts.now()
 	s := control.Status{
 		Name: doc.Name, Version: version, Time: time.Now(), UptimeS: now.Seconds(),
-		Input: b.inputStatus(doc), Plan: planStatus(set.plan),
+		Input: b.inputStatus(doc), Plan: planStatus(set.plan, b.chain.sender.Stats().FEC),
 	}
 	s.Input.Monitor = monitorStatus(b.chain.in, b.wall)
 	s.Output.Monitor = monitorStatus(b.chain.out, b.wall)
@@ -68,20 +70,25 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 // sourceStatus adds what only the kind of source knows.
 func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
+	case *engine.Source:
+		engineStatus(in, s.Stats())
 	case *capsrt.Source:
 		st := s.Stats()
-		in.SyncLosses = st.Framer.SyncLosses
+		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
 		in.Reason = cmp.Or(in.Reason, st.Error)
 	case *udp.Source:
 		st := s.Stats()
-		in.SyncLosses = st.Framer.SyncLosses
+		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
 		urls := []string{doc.URL}
 		if doc.Second != nil {
 			urls = append(urls, doc.Second.URL)
 		}
+		garbage := false // if the input is not ok
 		for i := range min(len(st.Legs), len(urls)) {
 			l := &st.Legs[i]
 			in.Reason = cmp.Or(in.Reason, l.Error)
+			in.Malformed += l.Malformed
+			garbage = garbage || l.LastMS >= 0 && l.LastMS < float64(doc.LossAfterMS)/2
 			if doc.Second == nil {
 				continue
 			}
@@ -97,15 +104,49 @@ func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 			}
 			in.Legs = append(in.Legs, leg)
 		}
+		in.SyncLosses += in.Malformed
+		if garbage || in.Packets == 0 && in.Malformed > 0 {
+			in.Reason = cmp.Or(in.Reason, "datagrams come, and none of them is transport stream")
+		}
 	}
 }
 
-func planStatus(p uplink.Plan) control.Plan {
-	return control.Plan{
+// engineStatus adds what the media engine says. The feed is the engine's input,
+// not its output, which never ends.
+func engineStatus(in *control.Input, st engine.Stats) {
+	in.Engine = &control.Engine{
+		Up: st.Up, Reason: cmp.Or(st.Capture, st.Failure), Encoder: st.Encoder, OnAir: string(st.Splice.Origin), InputPresent: st.Present,
+		Starts: st.Starts, Frames: st.Frames, LateFrames: st.Splice.LateFrames, RateBPS: st.RateBPS, Stuffing: st.Splice.Stuffer.Nulls,
+		LeadMS: st.Splice.LeadMS, DelayMS: st.DelayMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
+		PeakDB: st.PeakDB, RMSDB: st.RMSDB,
+	}
+	switch {
+	case st.Present && st.Splice.Origin == engine.FromEngine:
+		if st.Slate {
+			in.Engine.OnAir = "slate"
+		}
+		in.State = control.InputOK
+	case st.Frames == 0:
+		in.State = control.InputWaiting
+	default:
+		in.State = control.InputLost
+		in.Filling = true
+	}
+	if !st.Present || !st.Up {
+		in.Reason = cmp.Or(st.Capture, st.Failure)
+	}
+}
+
+func planStatus(p uplink.Plan, did *fec.EncoderStats) control.Plan {
+	c := control.Plan{
 		K: p.K, Rows: p.Rows, Streams: p.Streams, MaxBlockMS: inMS(p.MaxBlock), FECBoundMS: inMS(p.FECBound),
 		SRTLatencyMS: inMS(p.SRTLatency), StaggerMS: inMS(p.Stagger), LatencyMS: inMS(p.Latency), SpareMS: inMS(p.Spare),
 		ARQRounds: p.ARQRounds, OverheadPercent: 100 * p.Overhead, WireBPS: p.WireBPS, Notes: p.Notes,
 	}
+	if did != nil && did.Source > 0 && p.Streams > 0 {
+		c.OverheadNow = 100 * float64(did.Repair) / float64(did.Source) / float64(p.Streams)
+	}
+	return c
 }
 
 // pathStatus is what is shown of path i.

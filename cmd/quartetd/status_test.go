@@ -136,6 +136,45 @@ func TestStatusOfTheInput(t *testing.T) {
 	})
 }
 
+// Garbage is counted, before a feed comes and beside one, and said as long as
+// nothing else comes.
+func TestStatusOfGarbage(t *testing.T) {
+	d := document()
+	d.Paths = d.Paths[4:]
+	d.Paths[0].URL = "rtp://127.0.0.1:" + freePort(t)
+	d.Input.URL = "udp://127.0.0.1:" + freePort(t)
+	b := startBox(t, d)
+	dial := func() net.Conn {
+		c, err := net.Dial("udp4", strings.TrimPrefix(d.Input.URL, "udp://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	feed, noise := dial(), dial()
+	garbage := func() { _, _ = noise.Write(bytes.Repeat([]byte{0x5a, 0xa5, 0x11}, 300)) }
+	var in control.Input
+	eventually(t, "garbage is counted and said", func() bool {
+		garbage()
+		in = b.status().Input
+		return in.Malformed > 3 && in.SyncLosses >= in.Malformed && in.State == control.InputWaiting && strings.Contains(in.Reason, "none of them is transport stream")
+	})
+	gen := tsgen.New(1_000_000, 7)
+	eventually(t, "the feed is there", func() bool {
+		_, _ = feed.Write(gen.Next(nil, 7))
+		in = b.status().Input
+		return in.State == control.InputOK && in.Reason == ""
+	})
+	was := in
+	eventually(t, "garbage beside it is counted", func() bool {
+		_, _ = feed.Write(gen.Next(nil, 7))
+		garbage()
+		in = b.status().Input
+		return in.Malformed > was.Malformed+3 && in.SyncLosses >= was.SyncLosses+3
+	})
+}
+
 // The counter hands everything on, counts, and allocates nothing.
 func TestCounter(t *testing.T) {
 	got := 0

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	"quartet/capture/mpegts"
 	"quartet/device/config"
 	"quartet/device/control"
@@ -22,6 +23,8 @@ const (
 	// Reports come every 200 ms: after three in a row are missing, nothing may
 	// be arriving. With the condition's own hold an alarm comes within 2 s.
 	reportMissing = 600 * time.Millisecond
+	// engineStarts is the time that the media engine gets for its first start.
+	engineStarts = 15 * time.Second
 	// lossWindow is what rates and loss are averaged over.
 	lossWindow = 500 * time.Millisecond
 )
@@ -31,10 +34,12 @@ type watcher struct {
 	box *box
 
 	health *health.Monitor
+	log    *slog.Logger // of conditions; nil: none
 
 	mu      sync.Mutex // guards all below
 	paths   map[string]*pathWatch
 	input   inputWatch
+	logged  uint64 // number of the last event of the health monitor that was logged
 	ours    ours
 	failure string // last one of the source that was logged
 }
@@ -197,17 +202,58 @@ func (w *watcher) observe(now time.Duration, s *sample) {
 			l.working++
 		}
 	}
+	carrying := 0
+	for _, l := range legs {
+		if l.working > 0 {
+			carrying++
+		}
+	}
+	others := "no other leg carries the feed"
+	if carrying > 0 {
+		others = "another leg carries the feed"
+	}
 	for n, l := range legs {
-		w.health.Set(now, health.LegDown, health.Leg(n), l.working == 0, "")
+		w.health.Set(now, health.LegDown, health.Leg(n), l.working == 0, others)
 		w.health.Set(now, health.LegUnprotected, health.Leg(n), l.working == 1 && l.paths > 1, "")
 	}
 	w.health.Tick(now)
+	w.logEvents()
+}
+
+// logEvents writes conditions as they are raised and cleared: who only has the
+// log must find there what the list said.
+func (w *watcher) logEvents() {
+	events, _, _ := w.health.Ring().After(w.logged)
+	for _, e := range events {
+		w.logged = e.Seq
+		c := &e.Condition
+		switch {
+		case w.log == nil || c.Masked:
+		case e.Kind == health.Raised:
+			level := slog.LevelWarn
+			if c.Severity >= health.Major {
+				level = slog.LevelError
+			}
+			w.log.Log(context.Background(), level, "condition raised", "code", c.Code, "resource", c.Resource, "severity", c.Severity.String(), "text", c.Text)
+		case e.Kind == health.Cleared:
+			w.log.Info("condition cleared", "code", c.Code, "resource", c.Resource)
+		}
+	}
 }
 
 // lookAtInput sets the feed's conditions.
 func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 	h, in := w.health, &s.input
-	h.Set(now, health.InputLost, health.ResourceInput, !s.present, in.Reason)
+	lost := !s.present
+	if e := in.Engine; e != nil {
+		// One fault, one alarm: what the engine's death takes along is its own. At
+		// the start it gets the time that GStreamer may need.
+		down := !e.Up && (e.Starts > 1 || now > engineStarts)
+		lost = e.Up && !e.InputPresent
+		h.Set(now, health.EngineDown, health.ResourceInput, down, e.Reason)
+		h.Set(now, health.SlateOnAir, health.ResourceInput, e.OnAir != string(engine.FromEngine) && e.Up && e.InputPresent && now > engineStarts, e.Reason)
+	}
+	h.Set(now, health.InputLost, health.ResourceInput, lost, in.Reason)
 	limit := s.doc.Output.MaxBitrateKbps.BitsPerSecond()
 	h.Set(now, health.InputOverrate, health.ResourceInput, in.BitrateBPS > limit*102/100,
 		fmt.Sprintf("%.1f Mbit/s, planned for %.1f", float64(in.BitrateBPS)/1e6, float64(limit)/1e6))
@@ -234,6 +280,7 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	h, res := w.health, health.Path(st.Name)
 	down := st.State != uplink.StateUp
 	h.Set(now, health.PathDown, res, down, st.Reason)
+	h.Set(now, health.PathPending, res, !down && st.Reason != "", st.Reason)
 
 	silent := false
 	detail := ""

@@ -9,6 +9,9 @@ type Box struct {
 	Name string `json:"name" required:"yes" format:"name"`
 	// The feed to carry.
 	Input Input `json:"input" required:"yes"`
+	// Picture, sound and rate of what the box encodes itself; input.type sdi and
+	// test only.
+	Encoder Encoder `json:"encoder"`
 	// What holds for the contribution as a whole: latency, redundancy, key.
 	Output Output `json:"output" required:"yes"`
 	// The destinations. Usually four: two for each of two legs.
@@ -22,12 +25,15 @@ type Box struct {
 // Input is the feed that the box carries.
 type Input struct {
 	// Kind of feed: udp (transport stream in UDP), rtp (transport stream in
-	// RTP), srt (transport stream in SRT), file (a looped file).
-	Type string `json:"type" required:"yes" enum:"udp|rtp|srt|file"`
+	// RTP), srt (transport stream in SRT), file (a looped file), sdi (a V4L2
+	// device, encoded here), test (a test picture, encoded here).
+	Type string `json:"type" required:"yes" enum:"udp|rtp|srt|file|sdi|test"`
 	// Where the feed is. udp://239.1.1.1:5000 joins a group, udp://:5000
 	// receives unicast; rtp:// likewise; srt://host:port calls, srt://:port
-	// listens; file:///path reads a file. An srt:// line may carry streamid,
-	// passphrase, pbkeylen, latency and mode as parameters.
+	// listens; file:///path reads a file; sdi:///dev/video0 is a V4L2 device;
+	// test://bars is the test picture, with a tone, a clock and a counter. An
+	// srt:// line may carry streamid, passphrase, pbkeylen, latency and mode as
+	// parameters.
 	URL string `json:"url" required:"yes" format:"url"`
 	// Network interface that receives the feed, by name. Absent: the system's
 	// choice.
@@ -58,10 +64,12 @@ type Input struct {
 	JitterMS Milliseconds `json:"jitter_ms" default:"20" range:"1..1000"`
 	// The feed counts as lost after this time without a packet.
 	LossAfterMS Milliseconds `json:"loss_after_ms" default:"300" range:"50..60000"`
-	// What is sent while the feed is lost: null packets at the last rate, or
-	// nothing (stop), so that the other box of a pair takes over.
-	OnInputLoss string `json:"on_input_loss" default:"null" enum:"null|stop"`
-	// With on_input_loss stop: null packets for this long, then silence.
+	// What is sent while the feed is lost: the slate (types sdi and test only),
+	// null packets at the last rate, or nothing (stop), so that the other box of a
+	// pair takes over. Absent: slate with types sdi and test, else null.
+	OnInputLoss string `json:"on_input_loss" enum:"slate|null|stop"`
+	// With on_input_loss stop: null packets, or the slate, for this long, then
+	// silence.
 	StopAfterMS Milliseconds `json:"stop_after_ms" default:"1000" range:"0..600000"`
 	// How the transport stream is watched, where it comes in and where it is
 	// sent.
@@ -80,6 +88,8 @@ type Input struct {
 	LatencyMS Milliseconds `json:"latency_ms" default:"200" range:"20..15000"`
 	// With type srt: settings of the socket.
 	SRT SRT `json:"srt"`
+	// With type sdi: the ALSA device of the sound, such as hw:1. Absent: silence.
+	AudioDevice string `json:"audio_device" format:"alsa"`
 	// With type file: start again at the end, with clocks and counters carried
 	// on without a step.
 	Loop bool `json:"loop" default:"true"`
@@ -307,6 +317,12 @@ const (
 	TypeRTP  = "rtp"
 	TypeSRT  = "srt"
 	TypeFile = "file"
+	TypeSDI  = "sdi"
+	TypeTest = "test"
+
+	LossSlate  = "slate"
+	SlateImage = "image"
+	CodecHEVC  = "hevc"
 
 	ProfileTS     = "ts"
 	ProfileRTPFEC = "rtp-fec"

@@ -161,7 +161,7 @@ func TestShape(t *testing.T) {
 	), `
 version (line 2:14): 2 is not allowed; write 1
 Name (line 3:9): is written in the wrong case; write "name"
-input.type (line 4:21): "upd" is not allowed; write udp, rtp, srt or file (did you mean "udp"?)
+input.type (line 4:21): "upd" is not allowed; write udp, rtp, srt, file, sdi or test (did you mean "udp"?)
 input.interface (line 4:72): null is not a value; leave the field out, or write the name of a network interface, such as eth0
 input.jitter_ms (line 4:91): 1.5 is not a whole number; write a whole number from 1 to 1000
 input.jitter_ms (line 4:107): is a duplicate field; keep this one or the one at line 4:89
@@ -171,7 +171,7 @@ output.previous_key (line 5:60): *** has 2 bytes; write 32 to 64 random bytes in
 output.latency (line 5:77): is an unknown field; did you mean "latency_ms"?
 output.loss_percent (line 5:98): 80 is out of range; write a number from 0 to 50
 paths[0].leg (line 7:27): "1" is a string, not a number; write a whole number from 1 to 8
-paths[0].url (line 7:39): "srt://gw1a.example.net?***" has no port; write scheme://host:port with scheme udp, rtp or srt, or file:///path
+paths[0].url (line 7:39): "srt://gw1a.example.net?***" has no port; write scheme://host:port with scheme udp, rtp or srt, or file:///path, sdi:///dev/videoN, test://bars
 paths[0].passphrase (line 7:104): *** has 5 bytes; write 10 to 79 bytes
 paths[1].interface (line 8:120): "" is empty; leave the field out, or write the name of a network interface, such as eth0
 paths[2].leg (line 9:27): 9 is out of range; write a whole number from 1 to 8

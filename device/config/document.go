@@ -210,8 +210,8 @@ func (r *report) unused(path string, v any, why string, names ...string) {
 		}
 		fv := rv.Field(f.index)
 		none := f.isDefault(fv)
-		if fv.Type() == reflect.TypeFor[SRT]() {
-			none = reflect.DeepEqual(fv.Interface(), Default[SRT]())
+		if isStruct(fv.Type()) {
+			none = same(fv)
 		}
 		if !none {
 			r.errors.addf(join(path, name), "remove it", "has no effect %s", why)

@@ -25,6 +25,7 @@ func Examples(random io.Reader) (*Box, *Gateway, error) {
 	b := Default[Box]()
 	b.Version, b.Name = SchemaVersion, "studio-1"
 	b.Input.Type, b.Input.URL, b.Input.Interface = TypeUDP, "udp://239.1.1.1:5000", "eth0"
+	b.Input.OnInputLoss = LossNull
 	b.Output.Key = Secret(secret(32))
 	for _, p := range []struct {
 		name, host, iface string

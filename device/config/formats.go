@@ -23,7 +23,7 @@ var formats = map[string]struct {
 			return err.Error()
 		}
 		return ""
-	}, "scheme://host:port with scheme udp, rtp or srt, or file:///path", ""},
+	}, "scheme://host:port with scheme udp, rtp or srt, or file:///path, sdi:///dev/videoN, test://bars", ""},
 	"interface": {checkInterface, "the name of a network interface, such as eth0", "^[^/\\s]{1,15}$"},
 	"ip":        {checkIP, "an IP address, such as 192.0.2.7", ""},
 	"listen": {func(s string) string {
@@ -49,6 +49,16 @@ var formats = map[string]struct {
 		}
 		return ""
 	}, "an absolute path of up to 100 bytes", "^/.{0,99}$"},
+	"file": {func(s string) string {
+		if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
+			return "is not an absolute path"
+		}
+		return ""
+	}, "an absolute path", "^/.+$"},
+	"element":      {checkWord, "the name of a GStreamer element, such as x264enc", "^[a-z0-9_]{1,40}$"},
+	"language":     {checkLanguage, "three small letters, such as deu", "^[a-z]{3}$"},
+	"label":        {checkLabel, "1 to 60 bytes without control characters", ""},
+	"alsa":         {checkLabel, "an ALSA device, such as hw:1", ""},
 	"streamid":     {checkStreamID, "1 to 512 bytes", "^.{1,512}$"},
 	"packetfilter": {checkPacketFilter, "libsrt's own filter, such as fec,cols:10,rows:5", "^fec,.{1,60}$"},
 	"pids":         {checkPIDs, "PIDs from 32 to 8190 with commas between them, such as 0x1f0,8000", "^[0-9a-fA-FxX, ]{1,400}$"},
@@ -91,6 +101,31 @@ func checkPassphrase(s string) string {
 		return fmt.Sprintf("has %d bytes", len(s))
 	case strings.ContainsRune(s, 0):
 		return "contains a zero byte"
+	}
+	return ""
+}
+
+func checkWord(s string) string {
+	if len(s) > 40 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return "is not a word of small letters, digits and underscores"
+	}
+	return ""
+}
+
+func checkLanguage(s string) string {
+	if len(s) != 3 || checkWord(s) != "" || strings.ContainsAny(s, "0123456789_") {
+		return "is not three small letters"
+	}
+	return ""
+}
+
+// checkLabel: what an SDT's text takes (ETSI EN 300 468 annex A).
+func checkLabel(s string) string {
+	switch {
+	case len(s) > 60:
+		return fmt.Sprintf("has %d bytes", len(s))
+	case strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c == 0x7F }):
+		return "contains a control character"
 	}
 	return ""
 }
@@ -164,6 +199,8 @@ func checkHexKey(s string) string {
 		return "is not an even number of hex digits"
 	case len(b) < 32 || len(b) > 64:
 		return fmt.Sprintf("has %d bytes", len(b))
+	case strings.Trim(s, "0") == "":
+		return "is all zeros, which everybody can guess"
 	}
 	return ""
 }

@@ -18,6 +18,15 @@ func (b *Box) MergeGroupOf(i int) string {
 
 func (b *Box) fold(n *node, r *report) {
 	in := &b.Input
+	if in.OnInputLoss == "" {
+		in.OnInputLoss = LossNull
+		if in.encoded() {
+			in.OnInputLoss = LossSlate
+		}
+	}
+	if in.encoded() && len(b.Encoder.Audio) == 0 && !b.Encoder.NoSound {
+		b.Encoder.Audio = defaultAudio()
+	}
 	foldURL(r, n.get("input"), reflect.TypeFor[Input](), "input", &in.URL, srtLine{mode: &in.Mode, streamID: &in.StreamID,
 		passphrase: &in.Passphrase, keyLength: &in.KeyLength, latency: &in.LatencyMS})
 	for i := range b.Paths {
@@ -38,6 +47,7 @@ func (b *Box) fold(n *node, r *report) {
 
 func (b *Box) rules(r *report) {
 	b.Input.rules(r)
+	b.encoderRules(r)
 	b.outputRules(r)
 	b.parityRules(r)
 	unique(r, "paths", b.Paths, func(p *Path) string { return p.Name })

@@ -19,6 +19,12 @@ func (in *Input) rules(r *report) {
 	if in.Type != TypeRTP {
 		r.unused("input", *in, with, "second", "fec", "merge_window_ms")
 	}
+	if in.Type != TypeSDI && in.Type != TypeTest {
+		r.unused("input", *in, with, "audio_device")
+		if in.OnInputLoss == LossSlate {
+			r.errors.addf("input.on_input_loss", "write null or stop", "is possible only with what the box encodes itself: types sdi and test")
+		}
+	}
 	if in.Type != TypeFile {
 		r.unused("input", *in, with, "loop")
 	} else {
@@ -38,6 +44,8 @@ func (in *Input) rules(r *report) {
 		r.unused("input.monitor", m, "with priority3 false", "private_pids")
 	}
 	switch in.Type {
+	case TypeSDI, TypeTest:
+		in.encodedRules(r, u)
 	case TypeSRT:
 		r.socket("input", u, in.Mode, in.Source, in.SRT)
 		r.encryption("input", u, in.Passphrase)

@@ -96,6 +96,7 @@ func TestBoxRules(t *testing.T) {
 		{"three keys", []string{`"key"`, `"next_key": "` + strings.Repeat("a", 64) + `", "previous_key": "` + strings.Repeat("b", 64) + `", "key"`}, "output.next_key: is given beside previous_key, and each end knows two keys at a time; remove next_key until previous_key is gone"},
 		{"skew without a merge", []string{`"key"`, `"skew_ms": 20, "key"`, `"leg": 1, "url": "srt://gw1b`, `"leg": 3, "url": "srt://gw1b`}, "warning: output.skew_ms: has no effect while no two rtp-fec paths share a merge group"},
 		{"key missing", []string{`"key": "` + testKey + `"`, ``}, "output.key: is missing, and paths[0] has profile rtp-fec, whose every message is authenticated with it; write the gateway's key, or make one for both: `openssl rand -hex 32`"},
+		{"key of zeros", []string{testKey, strings.Repeat("0", 64)}, "output.key: *** is all zeros, which everybody can guess; write 32 to 64 random bytes in hex"},
 		{"next key without key", []string{`"key": "`, `"next_key": "`}, "output.next_key: has no effect without key; write key as well"},
 		{"next key equals key", []string{`"key"`, `"previous_key": "` + testKey + `", "key"`}, "output.previous_key: is the same as key; remove it, or write another key"},
 		{"too many symbols", []string{`"key"`, `"fec": {"k": 200, "rows": 30}, "key"`}, "output.fec.rows: 30 on each of 2 streams and k 200 make 260 symbols, and the code has 255; lower rows or k"},

@@ -14,10 +14,10 @@ import (
 
 // URL is an address of the documents taken apart.
 type URL struct {
-	Scheme string // udp, rtp, srt or file
+	Scheme string // udp, rtp, srt, file, sdi or test
 	Host   string // name or IP address without brackets; empty: every local address
 	Port   int
-	File   string // scheme file: the absolute path
+	File   string // schemes file and sdi: the absolute path; test: the picture
 	Params map[string]string
 }
 
@@ -63,7 +63,10 @@ func ParseURL(s string) (URL, error) {
 	u.Scheme = scheme
 	switch scheme {
 	case TypeUDP, TypeRTP, TypeSRT:
-	case TypeFile:
+	case TypeTest:
+		u.File = rest
+		return u, nil
+	case TypeFile, TypeSDI:
 		if !strings.HasPrefix(rest, "/") || strings.ContainsRune(rest, 0) {
 			return u, errors.New("does not hold an absolute path")
 		}
@@ -147,8 +150,8 @@ func (u *URL) params(query string) error {
 // String writes the address with its parameters, secrets included, in the form
 // that ParseURL reads: the line that an operator pastes.
 func (u URL) String() string {
-	if u.Scheme == TypeFile {
-		return "file://" + u.File
+	if u.Scheme == TypeFile || u.Scheme == TypeSDI || u.Scheme == TypeTest {
+		return u.Scheme + "://" + u.File
 	}
 	s := u.Scheme + "://" + u.Address()
 	names := make([]string, 0, len(u.Params))

@@ -39,7 +39,8 @@ type Media interface {
 	// Probe returns all that is known of the stream at a place, AtInput or
 	// AtOutput. ErrNoPlace for another.
 	Probe(where string) (Probe, error)
-	// Reload reads the configuration again. Its error is shown to the caller.
+	// Reload reads the configuration again, and logs what it changed. Its error
+	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
 	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
 	Preflight(ctx context.Context, path string) (Preflight, error)
@@ -219,7 +220,6 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, err)
 		return
 	}
-	s.cfg.Log.Info("configuration read again", "changed", result.Changed)
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}

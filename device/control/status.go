@@ -41,8 +41,12 @@ type Input struct {
 	Packets          uint64  `json:"ts_packets_total"`
 	ContinuityErrors uint64  `json:"continuity_errors_total"`
 	TransportErrors  uint64  `json:"transport_errors_total"`
-	SyncLosses       uint64  `json:"sync_losses_total"`
-	Losses           uint64  `json:"losses_total"` // times the feed was lost
+	SyncLosses       uint64  `json:"sync_losses_total"`   // and datagrams without sync: malformed_total is among them
+	Malformed        uint64  `json:"malformed_total"`     // datagrams that carry no transport stream
+	SkippedBytes     uint64  `json:"skipped_bytes_total"` // outside of TS packets, in streams and datagrams that carry some
+	Losses           uint64  `json:"losses_total"`        // times the feed was lost
+	// What the media engine does; nil where the feed is passed through.
+	Engine *Engine `json:"engine,omitempty"`
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
 	// The transport stream as it comes; nil where monitoring is switched off.
@@ -53,6 +57,27 @@ type Input struct {
 type Output struct {
 	// The transport stream as it is sent; nil where monitoring is switched off.
 	Monitor *Monitor `json:"monitor,omitempty"`
+}
+
+// Engine is the media engine's state.
+type Engine struct {
+	Up           bool      `json:"up"`
+	Reason       string    `json:"reason,omitempty"` // why it ended last, or what its capture complains of
+	Encoder      string    `json:"encoder"`          // GStreamer element
+	OnAir        string    `json:"on_air"`           // engine, slate or nothing
+	InputPresent bool      `json:"input_present"`
+	Starts       uint64    `json:"starts_total"`
+	Frames       uint64    `json:"frames_captured_total"`
+	LateFrames   uint64    `json:"late_frames_total"` // encoded after they were to be shown
+	RateBPS      int64     `json:"rate_bps"`          // of the whole stream, as asked for
+	Stuffing     uint64    `json:"null_packets_total"`
+	LeadMS       float64   `json:"lead_ms"`  // what a frame is ahead of its time
+	DelayMS      float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
+	MemoryMiB    int       `json:"memory_mib"`
+	SlateSeconds float64   `json:"slate_seconds_total"` // the engine was not on air
+	LastOutageMS float64   `json:"last_outage_ms"`      // from the slate's start to the engine's picture
+	PeakDB       []float64 `json:"peak_db,omitempty"`   // per channel, of full scale
+	RMSDB        []float64 `json:"rms_db,omitempty"`
 }
 
 // InputLeg is one copy of the feed.
@@ -161,9 +186,10 @@ type Plan struct {
 	LatencyMS       float64  `json:"latency_ms"` // total
 	SpareMS         float64  `json:"spare_ms"`
 	ARQRounds       float64  `json:"arq_rounds"`
-	OverheadPercent float64  `json:"overhead_percent"`
-	WireBPS         int64    `json:"wire_bps"`          // of one stream
-	Problem         string   `json:"problem,omitempty"` // why it does not fit; empty if it does
+	OverheadPercent float64  `json:"overhead_percent"`          // of a feed at the highest rate
+	OverheadNow     float64  `json:"overhead_measured_percent"` // repair packets to source packets of a stream so far; 0 without parity
+	WireBPS         int64    `json:"wire_bps"`                  // of one stream
+	Problem         string   `json:"problem,omitempty"`         // why it does not fit; empty if it does
 	Notes           []string `json:"notes,omitempty"`
 }
 

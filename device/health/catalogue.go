@@ -13,9 +13,11 @@ const (
 	SharedInterface Code = "redundancy-shared-interface"
 
 	// Feed.
+	EngineDown       Code = "engine-down"
 	InputLost        Code = "input-lost"
 	InputTSPriority1 Code = "input-ts-priority1"
 	InputTSPriority2 Code = "input-ts-priority2"
+	SlateOnAir       Code = "slate-on-air"
 	InputErrors      Code = "input-errors"
 	InputOverrate    Code = "input-overrate"
 	InputNoClock     Code = "input-no-clock"
@@ -28,6 +30,7 @@ const (
 	PathDown       Code = "path-down"
 	PathUnreported Code = "path-unreported"
 	PathMTU        Code = "path-mtu"
+	PathPending    Code = "path-settings-pending"
 	PathKey        Code = "path-key-mismatch"
 	PathOverload   Code = "path-overload"
 	PathLoss       Code = "path-loss"
@@ -61,9 +64,15 @@ func Catalogue() []Definition {
 			Text:   "Redundant paths share a network interface",
 			Remedy: "Bind the paths of a leg to different interfaces, on different networks: one cable now takes down both."},
 
-		{Code: InputLost, Severity: Critical, HoldOff: 2 * s,
+		{Code: EngineDown, Severity: Major, HoldOff: 5 * s,
+			Text:   "The media engine has ended or hangs; the slate is sent while it is started again",
+			Remedy: "If it stays, read its reason: it names a missing element with its package, or the device that fails. If it comes again and again, try another encoder.element or a lower load, and report it."},
+		{Code: InputLost, Severity: Critical, HoldOff: 2 * s, MaskedBy: []Code{EngineDown},
 			Text:   "No feed",
-			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends."},
+			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends. For SDI check that the format is one that the card takes."},
+		{Code: SlateOnAir, Severity: Critical, HoldOn: 300 * time.Millisecond, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost},
+			Text:   "The slate is on air in place of the picture",
+			Remedy: "Somebody has switched it on, or the engine's stream is not accepted: see its reason in the status."},
 		// The checks stay active for 5 s after their last error, which is the rest
 		// of the 10 s.
 		{Code: InputTSPriority1, Severity: Major, HoldOff: 3 * s,
@@ -97,7 +106,7 @@ func Catalogue() []Definition {
 			Remedy:   "The fault is in this box: too little processor time, a feed faster than output.max_bitrate_kbps or with more jitter than input.jitter_ms, or a defect. Compare `quartetctl probe input` and `quartetctl probe output`; if the load is low, keep both and report it."},
 		{Code: LegDown, Severity: Critical, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			Text:   "All paths of the leg are down: its region gets nothing from this box",
-			Remedy: "Look at the paths below: what they share (network, firewall, region) is the likely cause. The other leg carries the feed."},
+			Remedy: "Look at the paths below: what they share (network, firewall, region) is the likely cause."},
 		{Code: LegUnprotected, Severity: Major, HoldOn: s, HoldOff: 5 * s,
 			MaskedBy: []Code{LegDown},
 			Text:     "One path alone carries the leg",
@@ -105,6 +114,10 @@ func Catalogue() []Definition {
 		{Code: PathDown, Severity: Major, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			Text:   "Not connected",
 			Remedy: "Wrong passphrase or refused: compare passphrase and stream id with the far end. Timed out: check address, port, firewall and the allowlist of the far end. Name not found: check the URL and DNS."},
+		{Code: PathPending, Severity: Major, HoldOn: s, HoldOff: s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The path goes on with its settings of before: the new ones do not connect",
+			Remedy:   "Correct the path's address, stream id or passphrase and reload. Until then the next disconnection silences the path."},
 		{Code: PathUnreported, Severity: Major, HoldOn: 700 * time.Millisecond, HoldOff: 5 * s,
 			MaskedBy: []Code{PathDown, PathKey, InputLost},
 			Text:     "Connected, but the far end does not report that anything arrives",

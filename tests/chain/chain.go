@@ -29,6 +29,7 @@ type Config struct {
 	Paths    int           // 4
 	OneGate  bool          // all paths end at one gateway; else each at its own
 	Peers    bool          // gateways 2i and 2i+1 forward to each other
+	Told     bool          // the gateways take their latency from the box's reports
 	Absent   int           // the first so many gateways are left to the test, which runs them as programs
 	RateBPS  int64         // 10 Mbit/s
 	Latency  time.Duration // total; 300 ms
@@ -193,6 +194,9 @@ func (c *Chain) addGateways() {
 				Name: "test", Keys: [][]byte{Key}, Latency: c.Cfg.Latency, MaxBitrate: c.Cfg.RateBPS,
 				Outputs: []gateway.OutputConfig{&gateway.RTPOutput{Name: "out", Destinations: []gateway.Destination{{Address: conn.LocalAddr().String()}}}},
 			}},
+		}
+		if c.Cfg.Told {
+			g.Config.Contributions[0].Latency = 0
 		}
 		c.Gateways = append(c.Gateways, g)
 		c.wg.Go(g.read)

@@ -5,8 +5,8 @@
 //
 // The way of the data:
 //
-//	ffmpeg ─ TS ─▶ feed ─ UDP ─▶ quartetd ─ SRT ×4 ─▶ relays ─▶ quartet-gateway ×4 ─ RTP ─▶ receivers
-//	                 └──────────────── ledger: what went in ◀── compared ──┘
+//	quartet-engine ─▶ feed ─ UDP ─▶ quartetd ─ SRT ×4 ─▶ relays ─▶ quartet-gateway ×4 ─ RTP ─▶ receivers
+//	                    └───────────── ledger: what went in ◀── compared ──┘
 //
 // quartetd and quartet-gateway are the real programs in processes of their own;
 // the relays and the receivers run here.
@@ -31,7 +31,7 @@ import (
 type Options struct {
 	Bin      string        // folder of quartetd and quartet-gateway
 	Duration time.Duration // 0: until interrupted
-	Input    string        // udp:// or rtp:// address of a feed of the user's own; "": the test picture
+	Input    string        // udp:// or rtp:// address of a feed of the user's own, or a V4L2 device /dev/videoN; "": the test picture
 	Latency  time.Duration // total; 0: 300 ms
 	Dir      string        // for configurations, logs and the picture; emptied first
 	Seed     uint64        // of the network's trouble
@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.waitUntilUp(ctx); err != nil {
 		return err
 	}
-	feed, err := startFeed(ctx, o.Input, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
+	feed, err := startFeed(ctx, &o, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,19 @@
 package demo
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	"quartet/capture/engine"
 	"quartet/capture/udp"
 	"quartet/tests/ledger"
 )
@@ -29,25 +30,27 @@ type feed struct {
 // pictureRate is the constant rate of the test picture's transport stream.
 const pictureRate = 6_000_000
 
-// pictureArgs make a 720p25 picture with a burnt-in clock and frame counter, a
-// tone, and a constant rate. Low delay: no B frames, a VBV of 100 ms.
-func pictureArgs() []string {
-	text := "drawtext=fontfile=/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf:fontsize=64:fontcolor=white:box=1:boxcolor=black@0.6:boxborderw=16"
-	return []string{
-		"-hide_banner", "-loglevel", "warning", "-nostdin",
-		"-re", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25",
-		"-f", "lavfi", "-i", "sine=frequency=997:sample_rate=48000",
-		"-vf", text + ":x=(w-tw)/2:y=h*0.40:text='%{localtime\\:%H\\\\\\:%M\\\\\\:%S} UTC'," + text + ":x=(w-tw)/2:y=h*0.56:text='frame %{n}'",
-		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
-		"-g", "25", "-b:v", "4500k", "-maxrate", "4500k", "-bufsize", "450k",
-		"-c:a", "mp2", "-b:a", "192k",
-		"-f", "mpegts", "-muxrate", fmt.Sprint(pictureRate), "-pcr_period", "20",
-		"-metadata", "service_name=Quartet demo", "-flush_packets", "1", "pipe:1",
+// pictureConfig is a 720p25 picture with a burnt-in clock and frame counter, a
+// tone, and a constant rate; device is a V4L2 device in its place, "" for none.
+func pictureConfig(device string) engine.Config {
+	c := engine.Config{
+		Input: engine.Input{Kind: engine.InputTest},
+		Video: engine.Video{Codec: engine.CodecH264, Profile: engine.ProfileLowLatency, Width: 1280, Height: 720,
+			RateNum: 25, RateDen: 1, Chroma: "4:2:0", BitDepth: 8, Preset: "ultrafast"},
+		Audio: []engine.Audio{{Codec: engine.CodecAAC, BitrateKbps: 192, Pair: 1, PID: 258}},
+		Mux:   engine.Mux{RateBPS: pictureRate, PMTPID: 256, VideoPID: 257, ServiceID: 1, ServiceName: "Quartet demo", Provider: "Quartet"},
+		Slate: engine.Picture{Kind: engine.SlateBars},
 	}
+	if device != "" {
+		c.Input = engine.Input{Kind: engine.InputV4L2, Device: device}
+	}
+	return c
 }
 
-// startFeed starts the test picture, or listens to the user's own feed.
-func startFeed(ctx context.Context, input string, to netip.AddrPort, l *ledger.Ledger, now func() time.Duration, log string) (*feed, error) {
+// startFeed starts the test picture or a device's, or listens to the user's own
+// feed.
+func startFeed(ctx context.Context, o *Options, to netip.AddrPort, l *ledger.Ledger, now func() time.Duration, log string) (*feed, error) {
+	input := o.Input
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		return nil, err
@@ -56,8 +59,8 @@ func startFeed(ctx context.Context, input string, to netip.AddrPort, l *ledger.L
 	f := &feed{cancel: cancel, flowing: make(chan struct{}), done: make(chan struct{}), log: log}
 	send := &sender{conn: conn, ledger: l, now: now, first: func() { close(f.flowing) }}
 	var run func(context.Context, *sender) error
-	if input == "" {
-		run = f.picture
+	if input == "" || strings.HasPrefix(input, "/dev/") {
+		run = func(ctx context.Context, w *sender) error { return f.picture(ctx, o, input, w) }
 	} else {
 		src, err := openInput(input, now)
 		if err != nil {
@@ -91,69 +94,38 @@ func (f *feed) stop() {
 	<-f.done
 }
 
-// picture runs ffmpeg and forwards what it makes.
-func (f *feed) picture(ctx context.Context, w *sender) error {
+// picture runs the media engine, supervised as in the box, and sends what it
+// makes. Slate or stuffing come before the first picture.
+func (f *feed) picture(ctx context.Context, o *Options, device string, w *sender) error {
 	log, err := os.Create(f.log)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, "ffmpeg", pictureArgs()...)
-	cmd.Env = append(os.Environ(), "TZ=UTC")
-	cmd.Stderr = log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
+	data := filepath.Join(o.Dir, "engine")
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return err
+	}
+	src, err := engine.New(engine.SourceConfig{
+		Config: pictureConfig(device), Program: filepath.Join(o.Bin, "quartet-engine"), Data: data, Now: w.now,
+		Log: slog.New(slog.NewTextHandler(log, nil)),
+	})
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("ffmpeg: %w", err)
-	}
-	r := bufio.NewReaderSize(out, 1<<16)
-	err = discard(r, settle, w.now)
-	if err == nil {
-		err = forward(r, w)
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	return err
-}
-
-// settle is the time in which an encoder finds its pace; what it makes until
-// then is not sent.
-const settle = 1500 * time.Millisecond
-
-func discard(r io.Reader, d time.Duration, now func() time.Duration) error {
-	buf := make([]byte, datagram)
-	for begun := now(); now()-begun < d; {
-		if _, err := io.ReadFull(r, buf); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func forward(r io.Reader, w *sender) error {
-	buf := make([]byte, datagram)
-	for {
-		if _, err := io.ReadFull(r, buf); err != nil {
-			return err
-		}
-		if err := w.WriteTS(w.now(), buf); err != nil {
-			return err
-		}
-	}
+	return src.Run(ctx, w)
 }
 
 // datagram is seven TS packets.
 const datagram = 7 * ledger.PacketSize
 
-// sender is the mpegts.Writer that sends to the box.
+// sender is the mpegts.Writer that sends to the box, a full datagram at a time.
 type sender struct {
 	conn   *net.UDPConn
 	ledger *ledger.Ledger
 	now    func() time.Duration
 	first  func() // called once
+	buf    []byte
 }
 
 func (s *sender) WriteTS(_ time.Duration, ts []byte) error {
@@ -161,14 +133,14 @@ func (s *sender) WriteTS(_ time.Duration, ts []byte) error {
 		s.first()
 		s.first = nil
 	}
-	for len(ts) > 0 {
-		n := min(len(ts), datagram)
+	s.buf = append(s.buf, ts...)
+	for len(s.buf) >= datagram {
 		// Entered before it is sent, so that it cannot come out sooner.
-		s.ledger.WriteTS(s.now(), ts[:n])
-		if _, err := s.conn.Write(ts[:n]); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+		s.ledger.WriteTS(s.now(), s.buf[:datagram])
+		if _, err := s.conn.Write(s.buf[:datagram]); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
-		ts = ts[n:]
+		s.buf = append(s.buf[:0], s.buf[datagram:]...)
 	}
 	return nil
 }

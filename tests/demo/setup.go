@@ -67,7 +67,7 @@ func (d *demo) writeConfigs() error {
 	box := config.Default[config.Box]()
 	box.Version, box.Name = config.SchemaVersion, "demo"
 	box.Input.Type, box.Input.URL = config.TypeUDP, "udp://"+d.plan.feed.String()
-	box.Input.JitterMS = 40      // ffmpeg hands over a picture at a time
+	box.Input.JitterMS = 40      // a feed of the user's own may come a picture at a time
 	box.Input.LossAfterMS = 5000 // the end of the feed is the end of the play
 	box.Output.Key = key
 	box.Output.LatencyMS = config.Milliseconds(d.opts.Latency.Milliseconds())

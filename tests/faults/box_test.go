@@ -258,6 +258,29 @@ func hostile(buf []byte, n int) int {
 	}
 }
 
+// A reload that lengthens the latency, and one that shortens it, lose nothing.
+func TestLatencyChangedWhileRunning(t *testing.T) {
+	chain.Try(t, func(t testing.TB) {
+		c, b := chain.NewBox(t, chain.Config{Peers: true, Overhead: 12, Seed: 28, Latency: 400 * time.Millisecond, Told: true}, nil)
+		stop := b.Background()
+		b.WaitUp()
+		for _, ms := range []config.Milliseconds{700, 300} {
+			b.Doc.Output.LatencyMS = ms
+			b.Write()
+			if _, err := b.Client().Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i, g := range c.Gateways {
+				c.Eventually(5*time.Second, fmt.Sprint("gateway ", i, " follows"), func() bool { return g.Status().LatencyMS == float64(ms) })
+			}
+			time.Sleep(time.Second)
+		}
+		stop()
+		c.Settle()
+		everyGatewayIdentical(t, c)
+	})
+}
+
 // pathAlarm tells whether anything is said about a path.
 func pathAlarm(b *chain.Box, path string) bool {
 	for _, a := range b.Status().Active {

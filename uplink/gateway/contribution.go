@@ -45,6 +45,9 @@ type contribution struct {
 	digest   rtp.Digest
 	latency  time.Duration // D in force
 	toldD    time.Duration // D as the box says, 0: not yet
+	toldBy   uint32        // SSRC of the box that said so
+	toldAt   uint64        // when it said so, by its clock (rtp.NTP)
+	shorten  time.Duration // when a shorter D may come into force; 0: none is waiting
 	settings *rtp.Settings // newest from any path
 	state    FeedState
 	filler   filler
@@ -99,6 +102,9 @@ const (
 	// maxToldLatency bounds D when it is left to the box: memory is sized for
 	// it.
 	maxToldLatency = 5 * time.Second
+	// redialTime is what a box may take to replace its connections by those of
+	// another latency.
+	redialTime = time.Second
 	// untoldLatency is D while the box has not said and nothing is configured.
 	untoldLatency = 500 * time.Millisecond
 )

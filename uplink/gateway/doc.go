@@ -27,8 +27,8 @@
 //
 // Release clock: a packet leaves at B + timestamp + D (see fec). The gateway
 // tells the decoder each path's wanted delay (setOffset) and D, and says in
-// words when D is too small for the paths (budget.go). It ticks every 2 ms, so
-// what leaves at once is at most what 2 ms hold.
+// words when D is too small for the paths (budget.go). It ticks every 4 ms
+// (DefaultTick), so what leaves at once is at most what 4 ms hold.
 //
 // Peers: a packet received first-hand, that is from the box, goes to every
 // peer as it came, tag and all; one received from a peer never does. So each

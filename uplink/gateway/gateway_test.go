@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -117,7 +118,96 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s/%q: %v, want code %d", c.id, c.pass, err, c.code)
 		}
 	}
+	eventually(t, 10*time.Second, "the callers with another passphrase are counted", func() bool {
+		in := g.Status(context.Background()).Contributions[0].Inputs[0]
+		return in.Refused == 2 && in.RefusedLast == "127.0.0.1"
+	})
 	if st := g.Status(context.Background()); st.Ports[0].Refused == 0 || st.Contributions[0].State != Waiting {
 		t.Errorf("%+v", st)
+	}
+}
+
+// While another process has a port, nothing works: no output is opened, and no
+// far end called. Then all is as ever; or the gateway stops at once when told.
+func TestPortTaken(t *testing.T) {
+	taken, err := net.ListenPacket("udp4", loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	peer, err := net.ListenPacket("udp4", loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	called := make(chan struct{}, 1)
+	go func() {
+		if n, _, _ := peer.ReadFrom(make([]byte, 2000)); n > 0 {
+			called <- struct{}{}
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "out.ts")
+	cfg := Config{
+		Name: "gw", Now: clock, Log: testLog(t, "gw"), Listeners: []Listener{{Address: taken.LocalAddr().String()}},
+		Contributions: []Contribution{{
+			Name: "a", Keys: [][]byte{newKey(t)}, Latency: 200 * time.Millisecond,
+			Inputs:  []Input{{Name: "one", Listen: taken.LocalAddr().String(), Offset: -1, SRT: srt.Options{StreamID: "one"}}},
+			Peers:   []Peer{{Name: "p", Call: peer.LocalAddr().String()}},
+			Outputs: []OutputConfig{&FileOutput{Name: "file", Path: file}},
+		}},
+	}
+	idle := func(g *Gateway) {
+		t.Helper()
+		time.Sleep(500 * time.Millisecond)
+		if _, err := os.Stat(file); err == nil || len(called) > 0 {
+			t.Errorf("it works without its port: file %v, %d calls", err, len(called))
+		}
+		if hung := g.hung(t.Context()); len(hung) > 0 || len(g.Status(t.Context()).Contributions) > 0 {
+			t.Errorf("hung: %v", hung)
+		}
+	}
+	start := func() (*Gateway, context.CancelFunc, chan error) {
+		g, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(ctx) }()
+		return g, cancel, ended
+	}
+	end := func(ended chan error, what string) error {
+		t.Helper()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(3 * time.Second):
+			t.Fatal("it does not end: " + what)
+			return nil
+		}
+	}
+	g, cancel, ended := start()
+	idle(g)
+	cancel()
+	if err := end(ended, "stopped while it waits"); err == nil {
+		t.Error("no error although the port was taken")
+	}
+
+	g, cancel, ended = start()
+	defer cancel()
+	idle(g)
+	taken.Close()
+	select {
+	case <-g.Up():
+	case <-time.After(5 * time.Second):
+		t.Fatal("it does not come up")
+	}
+	eventually(t, 5*time.Second, "the file is open and the peer called", func() bool {
+		_, err := os.Stat(file)
+		return err == nil && len(called) > 0
+	})
+	cancel()
+	if err := end(ended, "stopped"); err != nil {
+		t.Error(err)
 	}
 }

@@ -138,6 +138,7 @@ var (
 		gauge("input_receiving", "1 while messages with a right tag come.", byInput, func(s *InputStatus) float64 { return flag(s.State == "receiving") }),
 		counter("input_messages_total", "Messages of any kind.", byInput, func(s *InputStatus) float64 { return float64(s.Messages) }),
 		counter("input_bytes_total", "Their bytes.", byInput, func(s *InputStatus) float64 { return float64(s.Bytes) }),
+		counter("input_refused_total", "Callers with the input's stream id and another passphrase.", byInput, func(s *InputStatus) float64 { return float64(s.Refused) }),
 		counter("input_bad_tag_total", "Messages with a wrong tag: they count as lost.", byInput, func(s *InputStatus) float64 { return float64(s.BadTag) }),
 		counter("input_connects_total", "Connections made (MediaConnect: SourceDisconnections, plus one).", byInput, func(s *InputStatus) float64 { return float64(s.Connects) }),
 		counter("input_packets_received_total", "Packets that came on this path in time.", byInput, func(s *InputStatus) float64 { return float64(s.Path.InTime) }),

@@ -31,7 +31,8 @@ type path struct {
 	messages  uint64
 	bytes     uint64
 	badTag    uint64
-	malformed uint64 // right tag, but no packet of ours by its form
+	away      turnedAway // written by the port, too
+	malformed uint64     // right tag, but no packet of ours by its form
 	connects  uint64
 	tagLog    every
 	heard     bool          // a message with a right tag has come
@@ -322,9 +323,9 @@ func (c *contribution) control(p *path, l *link, pkt []byte, now time.Duration) 
 		p.settings, c.settings = s, s
 		p.told.put(s.Path, s.SRTLatency+s.Stagger, now)
 		c.setOffset(p)
-		if s.TotalLatency > 0 && s.TotalLatency != c.toldD {
+		if s.TotalLatency > 0 && c.newest(r) {
 			c.toldD = s.TotalLatency
-			c.setLatency()
+			c.setLatency(now)
 		}
 	}
 	if r.Probe != nil && !p.in.FromPeer {
@@ -333,15 +334,40 @@ func (c *contribution) control(p *path, l *link, pkt []byte, now time.Duration) 
 	return r.Settings != nil && r.Probe == nil
 }
 
-// setLatency puts D in force: the configured one, else the box's.
-func (c *contribution) setLatency() {
+// newest tells whether a report was made after all those that told a D before: a
+// connection with a longer latency hands over older ones later than another.
+func (c *contribution) newest(r *rtp.Report) bool {
+	if r.Sender == nil {
+		return false
+	}
+	if r.SSRC == c.toldBy && int64(r.Sender.NTP-c.toldAt) < 0 {
+		return false
+	}
+	c.toldBy, c.toldAt = r.SSRC, r.Sender.NTP
+	return true
+}
+
+// setLatency puts D in force: the configured one, else the box's. A shorter one
+// waits until everything sent over connections with the longer SRT latency has
+// been released.
+func (c *contribution) setLatency(now time.Duration) {
 	d := c.cfg.Latency
 	if d == 0 {
 		d = c.toldD
 	}
 	if d == 0 || d == c.latency {
+		c.shorten = 0
 		return
 	}
+	if d < c.latency && c.state == Streaming {
+		if c.shorten == 0 {
+			c.shorten = now + c.latency + redialTime
+		}
+		if now < c.shorten {
+			return
+		}
+	}
+	c.shorten = 0
 	if c.cfg.Latency == 0 && d > maxToldLatency {
 		c.log.Warn("the box's latency is longer than this gateway holds without being told: set latency_ms here", "box", d, "in_force", maxToldLatency)
 		d = maxToldLatency

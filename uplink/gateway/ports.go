@@ -34,6 +34,32 @@ type target struct {
 	to     *contribution
 	input  int // index into to's inputs
 	answer srt.Answer
+	away   *turnedAway
+}
+
+// turnedAway are the callers of an input that were not let in.
+type turnedAway struct {
+	count  atomic.Uint64
+	last   atomic.Pointer[string] // address of the newest, without its port
+	logged atomic.Int64           // when the last one was logged, Unix time in s
+}
+
+// logAwayEvery is the shortest time between two log lines about one input's
+// callers that are not let in: a box tries about once a second.
+const logAwayEvery = 60 // s
+
+// note counts a caller and says so in the log.
+func (a *turnedAway) note(log *slog.Logger, t *target, r srt.Request) {
+	a.count.Add(1)
+	host := r.Peer.Addr().String()
+	a.last.Store(&host)
+	now := time.Now().Unix()
+	if now-a.logged.Load() < logAwayEvery {
+		return
+	}
+	a.logged.Store(now)
+	log.Warn("a caller was not let in: its passphrase is not this input's, or it has none",
+		"contribution", t.to.cfg.Name, "input", t.to.cfg.Inputs[t.input].Name, "from", r.Peer)
 }
 
 // port is one open listener.
@@ -127,8 +153,14 @@ func (p *ports) accept(ctx context.Context, q *port) {
 	var handing sync.WaitGroup
 	defer handing.Wait()
 	for {
-		conn, err := q.l.Accept(ctx)
+		limit, stop := context.WithTimeout(ctx, lookForAway)
+		conn, err := q.l.Accept(limit)
+		stop()
+		p.lookForAway(q)
 		if err != nil {
+			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+				continue
+			}
 			if ctx.Err() == nil {
 				p.log.Error("listening ended", "address", q.listen, "err", err)
 			}
@@ -148,6 +180,20 @@ func (p *ports) accept(ctx context.Context, q *port) {
 			}
 			q.accepted.Add(1)
 		})
+	}
+}
+
+// lookForAway is how often the callers that were not let in are looked for.
+const lookForAway = time.Second
+
+func (p *ports) lookForAway(q *port) {
+	for _, r := range q.l.TurnedAway() {
+		p.mu.RLock()
+		t := p.routes[route{q.listen, r.StreamID}]
+		p.mu.RUnlock()
+		if t != nil {
+			t.away.note(p.log, t, r)
+		}
 	}
 }
 

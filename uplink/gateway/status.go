@@ -108,25 +108,27 @@ type WindowStatus struct {
 
 // InputStatus is one input's.
 type InputStatus struct {
-	Name       string          `json:"name"`
-	From       string          `json:"from"`  // box, peer
-	Mode       string          `json:"mode"`  // listener, caller
-	State      string          `json:"state"` // waiting, connecting, connected (silent), receiving
-	Error      string          `json:"error,omitempty"`
-	PathIndex  int             `json:"path_index"` // as the box counts; -1: not told
-	Leg        int             `json:"leg"`        // as the box says; 0: not told
-	OffsetMS   float64         `json:"offset_ms"`  // SRT latency + stagger, as the release clock reckons
-	StaggerMS  float64         `json:"stagger_ms"` // as told
-	Messages   uint64          `json:"messages_total"`
-	Bytes      uint64          `json:"bytes_total"`
-	BadTag     uint64          `json:"bad_tag_total"`
-	Malformed  uint64          `json:"malformed_total"`
-	Connects   uint64          `json:"connects_total"`
-	JitterMS   float64         `json:"jitter_ms"`
-	SilentS    float64         `json:"silent_s"` // since the last message with a right tag; -1: none yet
-	Digest     rtp.DigestStats `json:"digest"`
-	Path       fec.PathStats   `json:"path"`
-	Connection []LinkStatus    `json:"connections"` // newest last
+	Name        string          `json:"name"`
+	From        string          `json:"from"`  // box, peer
+	Mode        string          `json:"mode"`  // listener, caller
+	State       string          `json:"state"` // waiting, connecting, connected (silent), receiving
+	Error       string          `json:"error,omitempty"`
+	PathIndex   int             `json:"path_index"` // as the box counts; -1: not told
+	Leg         int             `json:"leg"`        // as the box says; 0: not told
+	OffsetMS    float64         `json:"offset_ms"`  // SRT latency + stagger, as the release clock reckons
+	StaggerMS   float64         `json:"stagger_ms"` // as told
+	Messages    uint64          `json:"messages_total"`
+	Bytes       uint64          `json:"bytes_total"`
+	BadTag      uint64          `json:"bad_tag_total"`
+	Malformed   uint64          `json:"malformed_total"`
+	Connects    uint64          `json:"connects_total"`
+	Refused     uint64          `json:"refused_total"`          // callers with this input's stream id and another passphrase
+	RefusedLast string          `json:"refused_last,omitempty"` // where the newest of them called from
+	JitterMS    float64         `json:"jitter_ms"`
+	SilentS     float64         `json:"silent_s"` // since the last message with a right tag; -1: none yet
+	Digest      rtp.DigestStats `json:"digest"`
+	Path        fec.PathStats   `json:"path"`
+	Connection  []LinkStatus    `json:"connections"` // newest last
 }
 
 // LinkStatus is one SRT connection.
@@ -251,11 +253,14 @@ func (p *path) status(now time.Duration, dec *fec.DecoderStats) InputStatus {
 	st := InputStatus{
 		Name: p.in.Name, From: "box", Mode: "listener", State: "waiting", PathIndex: -1,
 		OffsetMS: ms(p.offset), Messages: p.messages, Bytes: p.bytes, BadTag: p.badTag, Malformed: p.malformed,
-		Connects: p.connects, JitterMS: ms(p.received.Jitter()), SilentS: -1, Digest: p.digest.Stats(),
+		Connects: p.connects, Refused: p.away.count.Load(), JitterMS: ms(p.received.Jitter()), SilentS: -1, Digest: p.digest.Stats(),
 		Connection: []LinkStatus{},
 	}
 	if p.in.FromPeer {
 		st.From = "peer"
+	}
+	if last := p.away.last.Load(); last != nil {
+		st.RefusedLast = *last
 	}
 	if p.caller != nil {
 		st.Mode, st.State, st.Error = "caller", "connecting", p.caller.lastError()

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// udpBatch is the most datagrams one sendmmsg call carries. At 2 ms per
-// tick it covers 300 Mbit/s in one call; more packets need a second call.
+// udpBatch is the most datagrams one sendmmsg call carries. At 4 ms per
+// tick it covers 150 Mbit/s in one call; more packets need a second call.
 const udpBatch = 64
 
 // mmsghdr is struct mmsghdr of sendmmsg(2): a message header and the number

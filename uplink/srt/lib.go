@@ -131,7 +131,7 @@ const (
 
 // logsPerSecond bounds what hostile handshakes can make us write.
 const (
-	logsPerSecond = 20
+	logsPerSecond = 5
 	logQueue      = 64
 )
 

@@ -53,9 +53,40 @@ type Listener struct {
 	closing chan struct{}
 	ended   chan struct{} // the accepting goroutine is gone
 
+	doorstep sync.Mutex
+	allowed  map[netip.AddrPort]allowed // callers that may come in and have not yet
+
 	mu     sync.Mutex
 	closed bool
 	failed error // why accepting ended by itself
+}
+
+// allowed is a caller that was answered and is not connected yet.
+type allowed struct {
+	Request
+	at time.Time
+}
+
+const (
+	// provenWithin is how long an answered caller takes at most to connect.
+	provenWithin = time.Second
+	// maxAllowed bounds what a flood of callers can make the listener remember.
+	maxAllowed = 256
+)
+
+// TurnedAway returns the callers that were answered and then not let in, and
+// forgets them: libsrt tells nobody why. That is a passphrase other than the
+// answer's, or none, but for callers that left by themselves. Ask once a second.
+func (l *Listener) TurnedAway() (all []Request) {
+	l.doorstep.Lock()
+	defer l.doorstep.Unlock()
+	for peer, a := range l.allowed {
+		if time.Since(a.at) > provenWithin {
+			all = append(all, a.Request)
+			delete(l.allowed, peer)
+		}
+	}
+	return all
 }
 
 // Listen opens addr: "ip:port", ":port" for every IPv4 address, "[::]:port" for
@@ -84,6 +115,7 @@ func Listen(addr string, o Options, accept func(Request) Answer) (*Listener, err
 		ended:   make(chan struct{}),
 	}
 	l.arrived = make(chan *Conn, l.opts.Backlog)
+	l.allowed = map[netip.AddrPort]allowed{}
 	if err := newSocket(func(s *srtgo.SrtSocket) io.Closer {
 		l.sock, l.id = s, C.SRTSOCKET(s.GetSocket())
 		return l
@@ -128,6 +160,7 @@ func (l *Listener) open(at netip.AddrPort, o Options) error {
 // hook runs on libsrt's thread, for a socket that exists only in its hands yet.
 func (l *Listener) hook(s *srtgo.SrtSocket, version int, peer *net.UDPAddr, streamID string) (ok bool) {
 	reject := RejectInternal
+	r := Request{StreamID: streamID, Version: version}
 	defer func() {
 		if p := recover(); p != nil {
 			ok = false
@@ -135,9 +168,14 @@ func (l *Listener) hook(s *srtgo.SrtSocket, version int, peer *net.UDPAddr, stre
 		}
 		if !ok {
 			_ = s.SetRejectReason(reject) // failing, it is refused without a reason
+			return
+		}
+		l.doorstep.Lock()
+		defer l.doorstep.Unlock()
+		if len(l.allowed) < maxAllowed {
+			l.allowed[r.Peer] = allowed{r, time.Now()}
 		}
 	}()
-	r := Request{StreamID: streamID, Version: version}
 	if peer != nil {
 		a := peer.AddrPort()
 		r.Peer = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
@@ -215,6 +253,9 @@ func (l *Listener) run() {
 			l.mu.Unlock()
 			return
 		}
+		l.doorstep.Lock()
+		delete(l.allowed, addrPort(a.peer))
+		l.doorstep.Unlock()
 		c := &Conn{id: a.n, opts: l.opts}
 		if !adopt(c) {
 			C.q_close(c.id)

@@ -1,0 +1,415 @@
+package engine
+
+import (
+	"time"
+
+	"quartet/capture/mpegts"
+)
+
+// Origin says where what is sent comes from.
+type Origin string
+
+// Origins.
+const (
+	FromNothing Origin = "nothing" // stuffing and clock only
+	FromSlate   Origin = "slate"
+	FromEngine  Origin = "engine"
+)
+
+const (
+	// slateAfter is the time without a picture after which the slate begins
+	// (ACCEPTANCE F12: 300 ms); frames that a loaded machine delays by less are
+	// no reason.
+	slateAfter = 240 * time.Millisecond
+	// A new run's first frames come in a rush or late. It is looked at for so
+	// long, and so many frames, before it goes on air at its next key frame,
+	// which is asked for two frames earlier.
+	settleFor    = 200 * time.Millisecond
+	settleFrames = 6
+	// askAgain is when a key frame that was asked for is asked for again.
+	askAgain = 400 * time.Millisecond
+	// siEvery is how often the SDT is sent (ETSI EN 300 468: 2 s).
+	siEvery = time.Second
+	// strayed is how far a run's timestamps may move from the clock before it
+	// counts as a new one.
+	strayed = time.Second
+	// lateFrames in a row without one in time move the run's timestamps.
+	lateFrames = 12
+)
+
+// spliceConfig is what a splicer is made of.
+type spliceConfig struct {
+	pcrPID mpegts.PID // also the picture's
+	sound  []mpegts.PID
+	rate   int64
+	lead   time.Duration // from a frame's first packet to its DTS
+	frame  int64         // ticks
+	si     []byte        // packets sent every siEvery
+	// keyFrame asks the engine for one; switched is told what is on air. Both
+	// must return at once.
+	keyFrame func()
+	switched func(at time.Duration, from, to Origin)
+}
+
+// SpliceStats counts what was sent, and from where.
+type SpliceStats struct {
+	Origin     Origin              `json:"origin"`
+	Switches   uint64              `json:"switches"`    // of origin
+	SlateMS    float64             `json:"slate_ms"`    // time that the slate or nothing was on air, after the first switch to the engine
+	LateFrames uint64              `json:"late_frames"` // came after their DTS
+	Moves      uint64              `json:"moves"`       // times a run's timestamps were moved for it
+	LeadMS     float64             `json:"lead_ms"`     // of the last frame: what its DTS was ahead of the clock
+	Stuffer    mpegts.StufferStats `json:"stuffer"`
+}
+
+// splicer makes one stream of the engine's runs and the slate. The output's
+// clock runs on by itself, so there is nothing to mark at a seam: PTS and DTS
+// of each origin are moved onto that clock, and every PID goes on where the
+// origin before has ended. Pure; not safe for concurrent use.
+type splicer struct {
+	cfg   spliceConfig
+	out   *mpegts.Stuffer
+	stamp mpegts.Restamper
+	slate *Slate
+
+	origin Origin
+	since  time.Duration
+	aired  bool
+	muted  bool // nothing but clock and stuffing
+	silent bool // nothing at all
+
+	pids  map[mpegts.PID]*pidState
+	video *pidState
+
+	// the engine's run
+	run      runState
+	lastTick time.Duration
+	grace    time.Duration // not silent before: this process was not scheduled
+
+	// the slate's pass
+	pass int64 // clock at which the pass's first picture is due to leave
+	next int   // unit
+
+	siAt  time.Duration
+	psi   [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
+	stats SpliceStats
+	buf   []byte
+}
+
+// pidState is where the output of a PID has come to.
+type pidState struct {
+	open bool // within this origin
+	last int64
+	seen bool
+}
+
+// runState is what is known of one run of the engine.
+type runState struct {
+	seen     bool
+	began    time.Duration
+	last     time.Duration    // a picture's start
+	pts      mpegts.Timestamp // of that picture
+	ref      mpegts.Timestamp // of the first picture
+	late     [settleFrames]int64
+	frames   int
+	asked    time.Duration
+	overdue  int
+	hasTable [2]bool
+}
+
+func newSplicer(cfg spliceConfig, now time.Duration, w mpegts.Writer) *splicer {
+	s := &splicer{cfg: cfg, origin: FromNothing, since: now, lastTick: now, siAt: now, pids: map[mpegts.PID]*pidState{}}
+	s.out = mpegts.NewStuffer(mpegts.StufferConfig{RateBPS: cfg.rate, PCRPID: cfg.pcrPID, Base: mpegts.PCRHz}, now, w)
+	s.video = &pidState{}
+	s.pids[cfg.pcrPID] = s.video
+	for _, p := range cfg.sound {
+		s.pids[p] = &pidState{}
+	}
+	return s
+}
+
+// runEnds is told when the process is gone: what comes next is another run.
+func (s *splicer) runEnds() {
+	last := s.run.last
+	s.run = runState{last: last}
+}
+
+// engine takes packets of the run that arrived at an instant.
+func (s *splicer) engine(at time.Duration, ts []byte) {
+	for ; len(ts) >= mpegts.PacketSize; ts = ts[mpegts.PacketSize:] {
+		s.enginePacket(at, mpegts.Packet(ts[:mpegts.PacketSize]))
+	}
+}
+
+func (s *splicer) enginePacket(at time.Duration, p mpegts.Packet) {
+	pid := p.PID()
+	if pid == mpegts.NullPID || pid == mpegts.SDTPID {
+		return
+	}
+	if pid == s.cfg.pcrPID && p.PUSI() {
+		s.picture(at, p)
+	}
+	if p.PUSI() && s.pids[pid] == nil {
+		i := 1
+		if pid == mpegts.PATPID {
+			i = 0
+		}
+		copy(s.psi[i][:], p)
+		s.run.hasTable[i] = true
+	}
+	if s.origin == FromEngine {
+		s.through(p)
+	}
+}
+
+// picture looks at the start of a frame: whether the run is in time, and
+// whether it can go on air here.
+func (s *splicer) picture(at time.Duration, p mpegts.Packet) {
+	r := &s.run
+	dts, ok := p.DTS()
+	if !ok {
+		if dts, ok = p.PTS(); !ok {
+			return
+		}
+	}
+	if !r.seen {
+		r.seen, r.began, r.ref = true, at, dts
+	}
+	r.last = at
+	if pts, ok := p.PTS(); ok {
+		r.pts = pts
+	}
+	clock := s.out.Clock(at)
+	r.late[r.frames%settleFrames] = clock - dts.Diff(r.ref)*300
+	r.frames++
+	if s.origin == FromEngine {
+		s.check(at, clock, dts)
+		return
+	}
+	if s.muted {
+		return
+	}
+	if p.RandomAccess() && r.frames >= settleFrames && at-r.began >= settleFor {
+		s.air(at, dts)
+		return
+	}
+	if r.frames < settleFrames-2 || at-r.began < settleFor*2/3 {
+		return
+	}
+	if r.asked == 0 || at-r.asked >= askAgain {
+		r.asked = at
+		s.cfg.keyFrame()
+	}
+}
+
+// latest returns how late frames of the run come at the most, as the clock at
+// which a frame with DTS ref would.
+func (r *runState) latest() int64 {
+	worst := r.late[0]
+	for _, v := range r.late {
+		worst = max(worst, v)
+	}
+	return worst
+}
+
+// air puts the engine on air; its next picture has this DTS.
+func (s *splicer) air(at time.Duration, dts mpegts.Timestamp) {
+	r := &s.run
+	due := r.latest() + dts.Diff(r.ref)*300 + mpegts.DurationToTicks(s.cfg.lead)
+	s.begin(at, FromEngine, due, dts)
+	for i := range s.psi {
+		if r.hasTable[i] {
+			s.through(mpegts.Packet(s.psi[i][:]))
+		}
+	}
+}
+
+// begin makes an origin the one on air: its picture with this DTS gets the
+// given place on the clock, or the one behind what was last sent.
+func (s *splicer) begin(at time.Duration, o Origin, due int64, dts mpegts.Timestamp) {
+	if s.video.seen {
+		// A whole frame would be added to the delay until the next seam.
+		due = max(due, s.video.last+s.cfg.frame/4)
+	}
+	s.stamp.Loop(mpegts.PCRHz + due - int64(dts)*300)
+	for _, p := range s.pids {
+		p.open = false
+	}
+	s.run.overdue = 0
+	s.become(at, o)
+}
+
+func (s *splicer) become(at time.Duration, o Origin) {
+	if o == s.origin {
+		return
+	}
+	from := s.origin
+	if s.aired && from != FromEngine {
+		s.stats.SlateMS += float64(at-s.since) / float64(time.Millisecond)
+	}
+	s.aired = s.aired || o == FromEngine
+	s.origin, s.since = o, at
+	s.stats.Switches++
+	s.cfg.switched(at, from, o)
+}
+
+// check sees to it that frames come before they are to be shown.
+func (s *splicer) check(at time.Duration, clock int64, dts mpegts.Timestamp) {
+	ahead := s.place(dts, clock) - clock
+	s.stats.LeadMS = float64(ahead) * 1000 / mpegts.PCRHz
+	if d := mpegts.TicksToDuration(ahead); d > strayed || d < -strayed {
+		s.run = runState{last: at} // the run's clock has jumped
+		s.leave(at)
+		return
+	}
+	if ahead >= 0 {
+		s.run.overdue = 0
+		return
+	}
+	s.stats.LateFrames++
+	if s.run.overdue++; s.run.overdue >= lateFrames {
+		s.stats.Moves++
+		s.begin(at, FromEngine, clock+mpegts.DurationToTicks(s.cfg.lead), dts)
+	}
+}
+
+// place is where a DTS lies on the output's clock, near a given instant.
+func (s *splicer) place(dts mpegts.Timestamp, near int64) int64 {
+	base := mpegts.PCR(0).Add(mpegts.PCRHz + near).Timestamp()
+	return near + dts.Add(s.stamp.Offset()).Diff(base)*300
+}
+
+// through lets one packet of the origin on air through, if its PID is open: from
+// the first PES packet that lies behind what the PID has sent.
+func (s *splicer) through(p mpegts.Packet) {
+	s.buf = append(s.buf[:0], p...)
+	q := mpegts.Packet(s.buf)
+	st := s.pids[q.PID()]
+	if st == nil {
+		s.out.Push(q)
+		return
+	}
+	if q.PUSI() {
+		t, ok := q.DTS()
+		if !ok {
+			t, ok = q.PTS()
+		}
+		if ok {
+			at := s.place(t, s.clockNear(st))
+			switch {
+			case st.open, st != s.video && (!st.seen || at > st.last), st == s.video && q.RandomAccess():
+				st.open, st.seen, st.last = true, true, at
+			}
+		}
+	}
+	if st.open {
+		s.stamp.Restamp(q)
+		s.out.Push(q)
+	}
+}
+
+// clockNear is an instant near which a PID's timestamps lie.
+func (s *splicer) clockNear(st *pidState) int64 {
+	if st.seen {
+		return max(st.last, s.out.Clock(s.lastTick))
+	}
+	return s.out.Clock(s.lastTick)
+}
+
+// leave takes the engine off the air.
+func (s *splicer) leave(now time.Duration) {
+	if s.slate == nil || s.muted {
+		s.become(now, FromNothing)
+		return
+	}
+	s.startSlate(now)
+}
+
+func (s *splicer) startSlate(now time.Duration) {
+	s.pass, s.next = s.out.Clock(now), 0
+	s.begin(now, FromSlate, s.pass+mpegts.DurationToTicks(s.cfg.lead), s.slate.first)
+}
+
+// setSlate gives the slate, nil for none.
+func (s *splicer) setSlate(sl *Slate) { s.slate = sl }
+
+// mute sends stuffing and clock alone, or nothing at all (silent), until it is
+// taken back. The engine comes back at a key frame.
+func (s *splicer) mute(now time.Duration, muted, silent bool) {
+	s.muted, s.silent = muted, silent
+	if muted && s.origin != FromNothing {
+		s.out.Discard()
+		s.become(now, FromNothing)
+	}
+}
+
+// tick sends what is due at now. Its error is the writer's.
+func (s *splicer) tick(now time.Duration) error {
+	if now-s.lastTick > slateAfter/3 {
+		s.grace = now + slateAfter/3 // what waits in the socket comes first
+	}
+	s.lastTick = now
+	if s.silent {
+		s.out.Skip(now)
+		return nil
+	}
+	switch s.origin {
+	case FromEngine:
+		if now-s.run.last >= slateAfter && now >= s.grace {
+			s.runLost(now)
+		}
+	case FromNothing:
+		if s.slate != nil && !s.muted && now-s.run.last >= slateAfter {
+			s.startSlate(now)
+		}
+	}
+	if s.origin == FromSlate {
+		s.playSlate(now)
+	}
+	if now >= s.siAt && len(s.cfg.si) > 0 {
+		s.out.Push(s.cfg.si)
+		s.siAt = now + siEvery
+	}
+	return s.out.Tick(now)
+}
+
+// runLost is when no picture has come for too long. The run may come back; then
+// it is looked at anew.
+func (s *splicer) runLost(now time.Duration) {
+	s.run = runState{last: s.run.last}
+	s.leave(now)
+}
+
+// playSlate hands on the slate's units that are due.
+func (s *splicer) playSlate(now time.Duration) {
+	clock := s.out.Clock(now)
+	for {
+		if s.next == len(s.slate.units) {
+			s.pass += s.slate.length
+			s.next = 0
+			if clock-s.pass > s.slate.length { // a standstill of ours
+				s.startSlate(now)
+			} else {
+				s.stamp.Loop(s.stamp.OffsetTicks() + s.slate.length)
+			}
+		}
+		u := &s.slate.units[s.next]
+		if s.pass+u.due > clock {
+			return
+		}
+		for ts := u.packets; len(ts) >= mpegts.PacketSize; ts = ts[mpegts.PacketSize:] {
+			s.through(mpegts.Packet(ts[:mpegts.PacketSize]))
+		}
+		s.next++
+	}
+}
+
+// Stats returns the counts since the start.
+func (s *splicer) Stats() SpliceStats {
+	st := s.stats
+	st.Origin, st.Stuffer = s.origin, s.out.Stats()
+	if s.aired && s.origin != FromEngine {
+		st.SlateMS += float64(s.lastTick-s.since) / float64(time.Millisecond)
+	}
+	return st
+}

@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"quartet/capture/mpegts"
+)
+
+// bed runs a splicer in virtual time.
+type bed struct {
+	t     *testing.T
+	now   time.Duration
+	rec   recorder
+	s     *splicer
+	run   *stream
+	at    time.Duration // of the run's next frame
+	asked int
+	late  func(frame int) time.Duration // what a frame comes late by
+	seams []Origin
+}
+
+func newBed(t *testing.T, slate bool) *bed {
+	c := testConfig()
+	b := &bed{t: t, now: time.Second, late: func(int) time.Duration { return 0 }}
+	b.s = newSplicer(spliceConfig{
+		pcrPID: 257, sound: []mpegts.PID{258}, rate: c.Mux.RateBPS, lead: c.lead(), frame: c.Frame(),
+		si:       mpegts.AppendSDT(nil, mpegts.Service{ID: 1, Name: "x"}),
+		keyFrame: func() { b.asked++; b.run.key = true },
+		switched: func(_ time.Duration, _, to Origin) { b.seams = append(b.seams, to) },
+	}, b.now, &b.rec)
+	if slate {
+		b.s.setSlate(testSlate(&c))
+	}
+	return b
+}
+
+// start begins a run whose timestamps start anywhere.
+func (b *bed) start(first mpegts.Timestamp) {
+	b.run, b.at = newStream(first), b.now+100*time.Millisecond
+}
+
+// stop ends the run, in the middle of a frame if told.
+func (b *bed) stop(half bool) {
+	if half {
+		f := b.run.frame()
+		b.s.engine(b.now, f[:mpegts.PacketSize*(len(f)/mpegts.PacketSize/2)])
+	}
+	b.run = nil
+	b.s.runEnds()
+}
+
+// pass lets time pass in steps of 4 ms.
+func (b *bed) pass(d time.Duration) {
+	b.t.Helper()
+	for end := b.now + d; b.now < end; b.now += 4 * time.Millisecond {
+		for b.run != nil && b.at+b.late(b.run.frames) <= b.now {
+			b.s.engine(b.now, b.run.frame())
+			b.at += 40 * time.Millisecond
+		}
+		if err := b.s.tick(b.now); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+func (b *bed) origins(want ...Origin) {
+	b.t.Helper()
+	if len(b.seams) != len(want) {
+		b.t.Fatalf("on air were %v, want %v", b.seams, want)
+	}
+	for i := range want {
+		if b.seams[i] != want[i] {
+			b.t.Fatalf("on air were %v, want %v", b.seams, want)
+		}
+	}
+}
+
+// The engine dies in mid-frame, is replaced by a run whose clock is elsewhere,
+// and again: no receiver sees a seam.
+func TestSpliceRunsAndSlate(t *testing.T) {
+	b := newBed(t, true)
+	b.pass(time.Second)
+	b.start(324_000_000)
+	b.pass(3 * time.Second)
+	died := b.now
+	b.stop(true)
+	b.pass(3 * time.Second) // more than a pass of the slate
+	if gap := b.rec.longestGap(died - 100*time.Millisecond); gap > 300*time.Millisecond {
+		t.Errorf("%v without a picture", gap)
+	}
+	b.start(mpegts.PTSModulus - 90_000) // wraps after a second
+	b.pass(4 * time.Second)
+	b.stop(false)
+	b.pass(5 * time.Second)
+	b.origins(FromSlate, FromEngine, FromSlate, FromEngine, FromSlate)
+	b.rec.sound(t, testConfig().Mux.RateBPS, 5)
+	if st := b.s.Stats(); st.LateFrames > 0 || st.Stuffer.Dropped > 0 || st.Stuffer.Jumps > 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Without a slate there are clock, tables of ours and stuffing, until the engine
+// comes: within half a second of its first frame.
+func TestSpliceWithoutSlate(t *testing.T) {
+	b := newBed(t, false)
+	b.pass(time.Second)
+	b.start(90_000)
+	b.pass(100*time.Millisecond + 500*time.Millisecond)
+	b.origins(FromEngine)
+	b.pass(time.Second)
+	b.stop(false)
+	b.pass(time.Second)
+	b.origins(FromEngine, FromNothing)
+}
+
+// A run that stands still and comes back, as after SIGSTOP and SIGCONT, is
+// looked at anew.
+func TestSpliceStandstill(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.late = func(n int) time.Duration {
+		if n >= 100 {
+			return 700 * time.Millisecond
+		}
+		return 0
+	}
+	b.pass(10 * time.Second)
+	b.origins(FromSlate, FromEngine, FromSlate, FromEngine)
+	b.rec.sound(t, testConfig().Mux.RateBPS, 5)
+}
+
+// Frames that come late for good move the timestamps; a single late one does not.
+func TestSpliceLateFrames(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.late = func(n int) time.Duration {
+		switch {
+		case n == 60:
+			return 190 * time.Millisecond
+		case n >= 150:
+			return 180 * time.Millisecond
+		}
+		return 0
+	}
+	b.pass(5 * time.Second)
+	if st := b.s.Stats(); st.Moves != 0 || st.LateFrames == 0 {
+		t.Errorf("%+v", st)
+	}
+	b.pass(10 * time.Second)
+	st := b.s.Stats()
+	if st.Moves != 1 || st.LateFrames > 20 || st.LeadMS < 0 {
+		t.Errorf("%+v", st)
+	}
+	b.origins(FromSlate, FromEngine)
+}
+
+// Muted, there is a clock and no picture; silent, nothing, and the clock says
+// that it has jumped.
+func TestSpliceMuted(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.pass(2 * time.Second)
+	b.s.mute(b.now, true, false)
+	muted := len(b.rec.pic)
+	b.pass(time.Second)
+	if n := len(b.rec.pic); n != muted {
+		t.Errorf("%d pictures while muted", n-muted)
+	}
+	b.s.mute(b.now, true, true)
+	silent := len(b.rec.at)
+	b.pass(2 * time.Second)
+	if n := len(b.rec.at); n != silent {
+		t.Errorf("%d packets while silent", n-silent)
+	}
+	b.s.mute(b.now, false, false)
+	b.pass(2 * time.Second)
+	if len(b.rec.pic) == muted {
+		t.Error("no picture after it")
+	}
+	marks := 0
+	for i := range b.rec.at {
+		if mpegts.Packet(b.rec.ts[i*188:(i+1)*188]).Discontinuity() && b.rec.at[i] > 0 {
+			marks++
+		}
+	}
+	if marks != 1 {
+		t.Errorf("%d discontinuities marked, want 1", marks)
+	}
+}
+
+func TestSpliceAllocates(t *testing.T) {
+	c := testConfig()
+	s := newSplicer(spliceConfig{pcrPID: 257, sound: []mpegts.PID{258}, rate: 8_000_000, lead: c.lead(), frame: c.Frame(),
+		keyFrame: func() {}, switched: func(time.Duration, Origin, Origin) {}}, 0, mpegts.WriterFunc(func(time.Duration, []byte) error { return nil }))
+	run := newStream(90_000)
+	var frames [][]byte
+	for range 2000 {
+		frames = append(frames, run.frame())
+	}
+	now, n := time.Duration(0), 0
+	step := func() {
+		now += 40 * time.Millisecond
+		s.engine(now, frames[n%len(frames)])
+		n++
+		_ = s.tick(now)
+	}
+	for range 100 {
+		step()
+	}
+	if s.origin != FromEngine {
+		t.Fatal(s.origin)
+	}
+	if n := testing.AllocsPerRun(500, step); n != 0 {
+		t.Errorf("%v allocations for a frame", n)
+	}
+}

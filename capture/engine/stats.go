@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"quartet/capture/mpegts"
+)
+
+// Stats is what is known of the engine.
+type Stats struct {
+	Up           bool        `json:"up"`  // its transport stream comes
+	PID          int         `json:"pid"` // of the process; 0: none runs
+	Starts       uint64      `json:"starts"`
+	Failure      string      `json:"failure,omitempty"` // why it ended last
+	Encoder      string      `json:"encoder"`
+	Present      bool        `json:"input_present"`
+	Capture      string      `json:"capture_error,omitempty"`
+	Slate        bool        `json:"slate"` // on air, the engine's or ours
+	Frames       uint64      `json:"frames_captured"`
+	RateBPS      int64       `json:"rate_bps"`
+	PeakDB       []float64   `json:"peak_db,omitempty"` // full scale
+	RMSDB        []float64   `json:"rms_db,omitempty"`
+	DelayMS      float64     `json:"delay_ms"` // of the last picture, from the encode pipeline's input to here; 0: not known
+	MemoryMiB    int         `json:"memory_mib"`
+	SlateAfterMS float64     `json:"slate_after_ms"` // from the last TS to the slate, last time
+	BackAfterMS  float64     `json:"back_after_ms"`  // from the slate to the engine, last time
+	Splice       SpliceStats `json:"splice"`
+}
+
+// Stats returns what is known now.
+func (s *Source) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Stats{
+		Up: s.st.up, Starts: s.st.starts, Failure: s.st.failure, Encoder: s.st.encoder, Present: s.st.present, Capture: s.st.capture,
+		Slate: s.st.slate, Frames: s.st.frames, RateBPS: s.rate, PeakDB: s.st.peak, RMSDB: s.st.rms, MemoryMiB: s.st.memory,
+		SlateAfterMS: s.st.downMS, BackAfterMS: s.st.recoveryMS,
+	}
+	if s.proc != nil {
+		st.PID = s.proc.cmd.Process.Pid
+	}
+	if s.splice != nil {
+		sp := s.splice.Stats()
+		st.Splice = sp
+		st.Slate = st.Slate || sp.Origin != FromEngine
+	}
+	if st.Up && s.st.base > 0 && s.splice.run.seen {
+		took := int64(s.splice.run.last) + s.st.monotonic - s.st.base - int64(s.splice.run.pts.Add(-muxStart).Duration())
+		st.DelayMS = inMS(time.Duration(took))
+	}
+	return st
+}
+
+// muxStart is the PTS that mpegtsmux gives to running time zero: an hour.
+const muxStart = 3600 * mpegts.PTSHz
+
+// monotonic is the clock that GStreamer goes by, in ns.
+func monotonic() int64 {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
+		return 0 // unreachable on Linux
+	}
+	return t.Nano()
+}
+
+func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"time"
+
+	"quartet/capture/mpegts"
+)
+
+// stream makes what an engine would: a picture every 40 ms, an AAC frame every
+// 21⅓ ms, tables every 100 ms, at variable rate, DTS 125 ms ahead of a PCR.
+type stream struct {
+	first  mpegts.Timestamp
+	gop    int
+	size   int // packets of a frame
+	frames int
+	sounds int
+	key    bool // the next one is a key frame
+	cc     map[mpegts.PID]uint8
+}
+
+func newStream(first mpegts.Timestamp) *stream {
+	return &stream{first: first, gop: 25, size: 12, key: true, cc: map[mpegts.PID]uint8{}}
+}
+
+// frame returns the next picture and the sound up to it.
+func (s *stream) frame() (ts []byte) {
+	now := time.Duration(s.frames) * 40 * time.Millisecond
+	if s.frames%3 == 0 {
+		ts = append(ts, s.packet(mpegts.PATPID, true)...)
+		ts = append(ts, s.packet(256, true)...)
+	}
+	for ; time.Duration(s.sounds)*64*time.Millisecond/3 <= now; s.sounds++ {
+		p := s.packet(258, true)
+		s.pes(p, 4, 0xC0, s.first.Add(int64(s.sounds)*1920))
+		ts = append(ts, p...)
+	}
+	dts := s.first.Add(int64(s.frames) * 3600)
+	for i := range s.size {
+		p := s.packet(257, i == 0)
+		if i == 0 {
+			p[3] |= 0x20
+			p[4], p[5] = 7, 0x10
+			if s.key || s.frames%s.gop == 0 {
+				p[5] |= 0x40
+			}
+			p.SetPCR(mpegts.PCR(dts * 300).Add(-mpegts.PCRHz / 8))
+			s.pes(p, 12, 0xE0, dts)
+		}
+		ts = append(ts, p...)
+	}
+	s.key = false
+	s.frames++
+	return ts
+}
+
+func (s *stream) packet(pid mpegts.PID, start bool) mpegts.Packet {
+	p := mpegts.Packet(append([]byte{}, mpegts.NullPacket[:]...))
+	p.SetPID(pid)
+	p.SetPUSI(start)
+	p.SetCC(s.cc[pid])
+	s.cc[pid] = (s.cc[pid] + 1) & 0x0F
+	return p
+}
+
+func (s *stream) pes(p mpegts.Packet, at int, id byte, pts mpegts.Timestamp) {
+	copy(p[at:], []byte{0, 0, 1, id, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1})
+	p.SetPTS(pts)
+}
+
+// testSlate is two seconds of such a stream.
+func testSlate(c *Config) *Slate {
+	var ts []byte
+	s := newStream(5000)
+	for range 50 {
+		ts = append(ts, s.frame()...)
+	}
+	sl, err := ParseSlate(ts, c)
+	if err != nil {
+		panic(err)
+	}
+	return sl
+}
