@@ -150,9 +150,10 @@ func run(l loaded, file, data string, stderr io.Writer) int {
 	}
 	// libsrt writes from its own threads.
 	srt.SetLogger(log)
-	// The packet path allocates nothing; what is left is control traffic. A
-	// small, rare collection keeps the heap flat without touching the packets.
-	debug.SetGCPercent(200)
+	// Packets allocate nothing; what is collected comes from reports and status, a
+	// few hundred kilobytes a second. Collecting early costs next to nothing and
+	// keeps the box within its 40 MB.
+	debug.SetGCPercent(50)
 	srt.Startup()
 	defer srt.Cleanup()
 

@@ -42,6 +42,7 @@ func start() {
 	library.up = true
 	library.open = map[io.Closer]struct{}{}
 	logs.open()
+	C.q_arenas()
 	C.q_log_on(C.int(logLevel), logsPerSecond)
 	srtgo.InitSRT()
 }

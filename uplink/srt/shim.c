@@ -2,6 +2,7 @@
 #include "shim.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <time.h>
@@ -196,6 +197,15 @@ void q_log_on(int level, int per_second) {
 	srt_setlogflags(SRT_LOGF_DISABLE_TIME | SRT_LOGF_DISABLE_THREADNAME | SRT_LOGF_DISABLE_SEVERITY | SRT_LOGF_DISABLE_EOL);
 	srt_setloghandler(NULL, on_log);
 	srt_setloglevel(level);
+}
+
+// libsrt has a handful of threads for each connection, and glibc gives each a
+// heap of its own that is never given back: most of a megabyte each. Two serve
+// all as well, because what packets need is taken once.
+void q_arenas(void) {
+#ifdef M_ARENA_MAX
+	mallopt(M_ARENA_MAX, 2);
+#endif
 }
 
 void q_log_off(void) { srt_setloghandler(NULL, NULL); }

@@ -57,6 +57,9 @@ q_ret q_stats(SRTSOCKET s, SRT_TRACEBSTATS *out);
 // Messages of libsrt at the given level and above go to Go, at most per_second.
 void q_log_on(int level, int per_second);
 void q_log_off(void);
+
+// q_arenas keeps the C library from making a heap for each thread.
+void q_arenas(void);
 int64_t q_log_dropped(void);
 
 #endif
