@@ -84,14 +84,15 @@ func TestClockworkProcessors(t *testing.T) {
 	}
 }
 
-// slowConn keeps a worker at work for most of a tick.
+// slowConn keeps a worker at work for several ticks: the rest of a tick that it
+// then sleeps never makes its share a small one, however late timers are.
 type slowConn struct {
 	*fakeConn
 	turns atomic.Int64
 }
 
 func (c *slowConn) receive() (int, error) {
-	time.Sleep(DefaultTick * 7 / 8)
+	time.Sleep(4 * DefaultTick)
 	c.turns.Add(1)
 	return 0, nil
 }
