@@ -57,6 +57,11 @@ const (
 	// An rtp-fec link whose far end reports nothing for so long gets a second
 	// connection beside it.
 	unreported = time.Second
+	// An rtp-fec link on which most comes too late for so long gets a second
+	// connection beside it; longestTardy bounds the waits between tries that did
+	// not help.
+	tardyAfter   = 2 * time.Second
+	longestTardy = 5 * time.Minute
 	// batchMessages is how many messages one call into the socket carries.
 	batchMessages = 64
 )
@@ -102,6 +107,7 @@ type Path struct {
 	since   time.Duration // link is up since
 	holds   time.Duration // link hands over what it receives this long after
 	voided  bool          // link is of an earlier dialer (Replace)
+	tardy   tardiness
 	pending *pendingDial
 	reports reporter
 	ending  context.Context // Run's
@@ -227,7 +233,7 @@ func (p *Path) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-retry:
 			retry = nil
-			if p.link == nil || p.voided || p.dialer.Listening() || p.silent(p.now()) {
+			if p.link == nil || p.voided || p.dialer.Listening() || p.silent(p.now()) || p.tardy.found {
 				p.dialNow(ctx)
 			}
 		case d := <-p.redo:
@@ -239,6 +245,7 @@ func (p *Path) Run(ctx context.Context) error {
 			}
 			p.voided = p.link != nil
 			retry, backoff, hasty = nil, firstBackoff, firstBackoff
+			p.tardy = tardiness{}
 			p.dialNow(ctx)
 		case r := <-dialled:
 			p.endPending()
@@ -284,7 +291,7 @@ func (p *Path) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		if p.silent(now) && p.pending == nil && retry == nil {
+		if p.pending == nil && retry == nil && (p.silent(now) || p.late(now)) {
 			p.dialNow(ctx)
 		}
 	}
@@ -325,6 +332,16 @@ func (p *Path) silent(now time.Duration) bool {
 		return now-p.since >= 5*unreported && now-last >= 5*unreported
 	}
 	return now-last >= unreported
+}
+
+// late tells whether nearly all that an rtp-fec link brings comes after its
+// release, so that a new connection may do better; see tardiness.
+func (p *Path) late(now time.Duration) bool {
+	if p.cfg.Profile != ProfileRTPFEC || p.dialer.Listening() || !p.reports.heard {
+		return false
+	}
+	r := p.reports.last.Path
+	return r != nil && p.tardy.check(now, p.since+p.holds+p.cfg.MaxAge, r.Received, r.Late)
 }
 
 func (p *Path) dialNow(ctx context.Context) {
@@ -373,6 +390,7 @@ func (p *Path) adopt(l Link) {
 		p.holds = time.Duration(st.SRT.MSRcvTsbPdDelay) * time.Millisecond
 	}
 	p.reports.connected(p.since, old != nil)
+	p.tardy.connected()
 	p.mu.Lock()
 	p.stats.State, p.stats.Reason = StateUp, ""
 	p.stats.Connects++

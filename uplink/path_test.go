@@ -22,6 +22,7 @@ type gatewayLink struct {
 	tagger  *rtp.Tagger
 	mute    atomic.Bool
 	limit   int           // bytes of a message; 0: any
+	late    bool          // reports that all came too late
 	drops   int           // messages longer than this never arrive; 0: none
 	latency time.Duration // of what is sent
 	holds   time.Duration // by the receiver, of what is reported
@@ -29,6 +30,7 @@ type gatewayLink struct {
 	last    time.Duration
 	id      uint32
 	largest int
+	counted uint64
 	closes  atomic.Int32
 }
 
@@ -55,6 +57,10 @@ func (l *gatewayLink) Recv(handle func([]byte)) error {
 	if now := l.now(); !l.mute.Load() && now-l.last >= 200*time.Millisecond && now-l.opened >= l.holds {
 		l.last = now
 		rep := rtp.Report{SSRC: 1, Path: &rtp.PathReport{Received: 7}}
+		if l.late {
+			l.counted += 190
+			rep.Path.Late = l.counted
+		}
 		if l.largest > 0 {
 			rep.Answer = &rtp.ProbeAnswer{ID: l.id, Largest: l.largest, Count: 1}
 		}
@@ -242,6 +248,45 @@ func TestSilentFarEndGetsASecondConnection(t *testing.T) {
 		synctest.Wait()
 		if st := p.Stats(); len(dials) != n || st.State != StateUp || st.Arrival.Age > 250 || st.Disconnects != 0 {
 			t.Errorf("%d dials since it reports again, state %s, age %v ms, %d disconnects", len(dials)-n, st.State, st.Arrival.Age, st.Disconnects)
+		}
+		stop()
+		for i, l := range links {
+			if l.closes.Load() != 1 {
+				t.Errorf("link %d was closed %d times", i, l.closes.Load())
+			}
+		}
+	})
+}
+
+// A link that is late as a whole gets a second connection; one whose network is
+// slow for good does not get ever more of them.
+func TestLateLinkGetsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		clock := func() time.Duration { return time.Since(begun) }
+		var links []*gatewayLink
+		var dials []time.Duration
+		bad := 1
+		s, _, stop := running(t, ProfileRTPFEC, func(context.Context) (Link, error) {
+			l := newGatewayLink(clock, testKey)
+			l.late = len(links) < bad
+			links, dials = append(links, l), append(dials, clock())
+			return l, nil
+		}, nil)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if len(dials) != 2 || dials[1] > 4*time.Second {
+			t.Errorf("dials at %v; want the second within 4 s and no third", dials)
+		}
+		if st := s.Paths()[0].Stats(); st.Disconnects != 0 || st.State != StateUp {
+			t.Errorf("%d disconnects, state %s", st.Disconnects, st.State)
+		}
+		bad = 1000
+		links[len(links)-1].late = true
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := len(dials) - 2; n < 3 || n > 20 {
+			t.Errorf("%d dials in an hour of a slow network; want few", n)
 		}
 		stop()
 		for i, l := range links {

@@ -97,6 +97,46 @@ func TestF2_DeadPaths(t *testing.T) {
 	}
 }
 
+// A handshake that was held up makes SRT hand over everything on that connection
+// later. The path dials again, beside it, and then brings its packets in time;
+// meanwhile nothing is lost.
+func TestLateHandshake(t *testing.T) {
+	chain.Try(t, func(t testing.TB) {
+		c := chain.New(t, chain.Config{Paths: 2, OneGate: true, Overhead: 12, Seed: 4})
+		feed := background(func() { c.Feed(20 * time.Second) })
+		p := c.Sender.Paths()[1]
+		late := func() uint64 {
+			if a := p.Stats().Arrival; a != nil {
+				return a.Late
+			}
+			return 0
+		}
+		c.Relays[1].SetBoth(relay.Impairment{Dead: true})
+		c.Eventually(8*time.Second, "the path is down", func() bool { return p.Stats().State != uplink.StateUp })
+		connects := p.Stats().Connects
+		slow := c.Impaired(relay.Impairment{})
+		slow.DelayMS += 350
+		c.Relays[1].Set(relay.Up, slow)
+		c.Relays[1].Set(relay.Down, c.Impaired(relay.Impairment{}))
+		c.Eventually(5*time.Second, "the path is back", func() bool { return p.Stats().Connects > connects })
+		c.Relays[1].SetBoth(c.Impaired(relay.Impairment{}))
+		took := c.Eventually(8*time.Second, "a second connection", func() bool { return p.Stats().Connects > connects+1 })
+		time.Sleep(time.Second)
+		before := late()
+		if before < 500 {
+			t.Errorf("%d late packets: the fault was not there", before)
+		}
+		time.Sleep(2 * time.Second)
+		if n := late(); n > before+100 {
+			t.Errorf("%d packets more were late in 2 s on the second connection", n-before)
+		}
+		feed()
+		c.Settle()
+		everyGatewayIdentical(t, c)
+		t.Logf("another connection after %v, %d packets late until then", took.Round(10*time.Millisecond), before)
+	})
+}
+
 // F3, through real SRT: all paths out for 20 ms at once; 10 Mbit/s, K = 64, r =
 // 6, one decoder with four streams, stagger 0, round trip longer than the SRT
 // latency, so that parity alone can repair.
