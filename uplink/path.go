@@ -57,11 +57,6 @@ const (
 	// An rtp-fec link whose far end reports nothing for so long gets a second
 	// connection beside it.
 	unreported = time.Second
-	// An rtp-fec link on which most comes too late for so long gets a second
-	// connection beside it; longestTardy bounds the waits between tries that did
-	// not help.
-	tardyAfter   = 2 * time.Second
-	longestTardy = 5 * time.Minute
 	// batchMessages is how many messages one call into the socket carries.
 	batchMessages = 64
 )
@@ -332,16 +327,6 @@ func (p *Path) silent(now time.Duration) bool {
 		return now-p.since >= 5*unreported && now-last >= 5*unreported
 	}
 	return now-last >= unreported
-}
-
-// late tells whether nearly all that an rtp-fec link brings comes after its
-// release, so that a new connection may do better; see tardiness.
-func (p *Path) late(now time.Duration) bool {
-	if p.cfg.Profile != ProfileRTPFEC || p.dialer.Listening() || !p.reports.heard {
-		return false
-	}
-	r := p.reports.last.Path
-	return r != nil && p.tardy.check(now, p.since+p.holds+p.cfg.MaxAge, r.Received, r.Late)
 }
 
 func (p *Path) dialNow(ctx context.Context) {
