@@ -182,7 +182,7 @@ func TestMemoryResetCauseDeviceTree(t *testing.T) {
 }
 
 func TestButtonContactRelay(t *testing.T) {
-	pin := &gpiotest.Pin{N: "BTN", EdgesChan: make(chan gpio.Level)}
+	pin := &gpiotest.Pin{N: "BTN", L: gpio.High, EdgesChan: make(chan gpio.Level)} // pressed at the start
 	ctx, stop := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	var got []bool
@@ -196,7 +196,8 @@ func TestButtonContactRelay(t *testing.T) {
 			changed <- struct{}{}
 		})
 	}()
-	for _, l := range []gpio.Level{gpio.High, gpio.Low, gpio.High} {
+	<-changed
+	for _, l := range []gpio.Level{gpio.Low, gpio.High} {
 		pin.EdgesChan <- l
 		<-changed
 	}
