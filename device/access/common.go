@@ -91,7 +91,11 @@ func pattern(s string) bool {
 }
 
 // rows are what fingers run along.
-var rows = []string{"01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm", "1qaz2wsx3edc4rfv5tgb", "!@#$%^&*()", `!"§$%&/()=`}
+var rows = []string{
+	"01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm",
+	"1qaz2wsx3edc4rfv5tgb", "1q2w3e4r5t6y7u8i9o0p", "1q2w3e4r5t6z7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0",
+	"!@#$%^&*()", `!"§$%&/()=`,
+}
 
 // run tells whether s is made of up to three runs along a row, forwards or
 // backwards, of three characters or more: "qwertz12345".
