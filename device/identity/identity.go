@@ -254,7 +254,9 @@ func (i *Identity) Provisioned() bool { return i.provision != nil }
 
 // ClaimCode tells, in constant time, whether code is the one on the label,
 // however it is grouped and in whatever case. It is access.Config's ClaimCode.
-func (i *Identity) ClaimCode(code string) bool { return i.provision != nil && i.provision.Matches(code) }
+func (i *Identity) ClaimCode(code string) bool {
+	return i.provision != nil && i.provision.Matches(code)
+}
 
 // HostNames are the names under which the page is reached on the local network:
 // quartet-<serial>.local (mDNS) first, then the short one, then Config.Names.
