@@ -195,8 +195,8 @@ func (s *Sealer) Unseal(text, context string) ([]byte, error) {
 // parse undoes the text's encoding.
 func parse(text string) ([]byte, error) {
 	coded, ok := strings.CutPrefix(text, Prefix)
-	if !ok || len(coded) > base64.RawURLEncoding.EncodedLen(minSealed+MaxPlain) {
-		return nil, ErrDamaged
+	if !ok || len(coded) > base64.RawURLEncoding.EncodedLen(minSealed+MaxPlain) || strings.ContainsAny(coded, "\r\n") {
+		return nil, ErrDamaged // the decoder would skip ends of lines
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(coded)
 	if err != nil || len(b) < minSealed {
