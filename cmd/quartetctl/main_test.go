@@ -213,6 +213,21 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
+// A document that a box has sealed is checked as far as that goes, and says how
+// far.
+func TestConfigCheckOfASealedDocument(t *testing.T) {
+	sealed := `{"version":1,"name":"a","input":{"type":"udp","url":"udp://:5000"},"output":{"key":"sealed:v1:AAAA"},` +
+		`"paths":[{"name":"a","url":"srt://h:9000","passphrase":"sealed:v1:BBBB"}]}`
+	r := call(t, &env{in: strings.NewReader(sealed)}, "config", "check", "--strict", "-")
+	if r.code != 0 || !strings.Contains(r.out, "-: note: sealed, and so not checked: output.key, paths[0].passphrase\n") || !strings.Contains(r.out, "plan: ") {
+		t.Errorf("%+v", r)
+	}
+	wrong := strings.Replace(sealed, "9000", "0", 1)
+	if r = call(t, &env{in: strings.NewReader(wrong)}, "config", "check", "-"); r.code != 1 || !strings.Contains(r.out, "paths[0].url") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestExample: what is printed is valid, and its secrets are never the same.
 func TestExample(t *testing.T) {
 	for _, kind := range []string{"box", "gateway"} {

@@ -54,7 +54,7 @@ func startBox(t testing.TB, doc *config.Box) *bed {
 	b := &bed{TB: t, doc: doc, hup: make(chan os.Signal, 1), log: &logBuffer{}}
 	doc.Control.Socket = filepath.Join(t.TempDir(), "s")
 	b.file = write(t, doc)
-	l, _, err := load(b.file)
+	l, _, err := load(b.file, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ type box struct {
 
 type boxOptions struct {
 	file, socket string
+	key          string // file of the key that opens sealed secrets
 	data         string // folder for what the parts keep
 	now          func() time.Duration
 	start        time.Time
@@ -110,7 +111,7 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
 	var r control.Reload
-	next, warnings, err := load(b.opts.file)
+	next, warnings, err := load(b.opts.file, b.opts.key)
 	for _, w := range warnings {
 		r.Warnings = append(r.Warnings, w.String())
 		b.opts.log.Warn("configuration", "file", b.opts.file, "warning", w.String())

@@ -14,6 +14,7 @@ const maxIssues = 50
 // checker compares a document's tree with the type it should have.
 type checker struct {
 	doc    []byte
+	unseal Unseal // nil: sealed secrets are not taken
 	issues Issues
 }
 
@@ -103,6 +104,9 @@ func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
 }
 
 func (c *checker) str(n *node, f *field, path string) {
+	if f.secret() && Secret(n.text).Sealed() && !c.open(n, path) {
+		return
+	}
 	switch {
 	case f.enum != nil:
 		if !slices.Contains(f.enum, n.text) {

@@ -23,7 +23,8 @@ import (
 //
 // The schema version is part of the name: a software version on trial writes
 // only its own file, and after a rollback the older one finds what it
-// understands. The files hold secrets and have mode 0600. A Store may be used
+// understands. The files hold secrets, sealed ones or plain ones as their writer
+// likes, and have mode 0600; sealed ones are not opened here. A Store may be used
 // by several goroutines, but only by one process.
 type Store struct {
 	file  string
@@ -52,10 +53,10 @@ func NewStore(folder string, k Kind) (*Store, error) {
 func newStore(f filesystem, k Kind) *Store {
 	return &Store{file: fmt.Sprintf("%s.v%d.json", k, SchemaVersion), fs: f, check: func(doc []byte) error {
 		if k == KindGateway {
-			_, _, err := ParseGateway(doc)
+			_, _, err := OpenGateway(doc, StandIn)
 			return err
 		}
-		_, _, err := ParseBox(doc)
+		_, _, err := OpenBox(doc, StandIn)
 		return err
 	}}
 }
