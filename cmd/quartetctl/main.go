@@ -42,6 +42,7 @@ var commands = []command{
 	configExplainCommand,
 	fecMatrixCommand,
 	planCommand,
+	provisionCommand,
 	demoCommand,
 	versionCommand,
 }

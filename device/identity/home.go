@@ -78,11 +78,10 @@ func (i *Identity) Install(certificate, ca []byte) error {
 
 // install keeps what was judged to be good. enrolling is held.
 func (i *Identity) install(chain, home []*x509.Certificate, est *estState) error {
-	i.mu.Lock()
-	s := i.state
-	i.mu.Unlock()
-	s.Certificate, s.HomeCA, s.EST = encodeCertificates(chain...), encodeCertificates(home...), est
-	if err := i.save(s); err != nil {
+	err := i.change(func(s *state) {
+		s.Certificate, s.HomeCA, s.EST = encodeCertificates(chain...), encodeCertificates(home...), est
+	})
+	if err != nil {
 		return fmt.Errorf("identity: keep the certificate: %w", err)
 	}
 	i.mu.Lock()

@@ -65,6 +65,7 @@ type Identity struct {
 	problem   error
 
 	enrolling sync.Mutex // one enrolment or renewal at a time
+	writing   sync.Mutex // held while the state changes, over the write to disk
 
 	mu        sync.Mutex
 	state     state
@@ -130,7 +131,7 @@ func openIn(cfg Config, folder durable.Folder) (*Identity, error) {
 		problems = append(problems, problem)
 	}
 	if fresh {
-		if err := i.save(i.state); err != nil {
+		if err := i.change(func(*state) {}); err != nil {
 			return nil, fmt.Errorf("identity: keep the keys: %w", err)
 		}
 	}
@@ -195,8 +196,15 @@ func decodeState(data []byte) (s state, err error) {
 	return s, nil
 }
 
-// save writes a state and makes it the one that counts. mu must not be held.
-func (i *Identity) save(s state) error {
+// change lets f change a copy of the state, writes it, and makes it count. An
+// error changes nothing. mu must not be held.
+func (i *Identity) change(f func(*state)) error {
+	i.writing.Lock()
+	defer i.writing.Unlock()
+	i.mu.Lock()
+	s := i.state
+	i.mu.Unlock()
+	f(&s)
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err == nil {
 		err = i.file.Save(data)

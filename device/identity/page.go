@@ -152,13 +152,7 @@ func (i *Identity) makePage(now time.Time, names []string, ips []net.IP) (*x509.
 // keepPage writes the certificate, so that visitors who accepted it find it
 // again after a restart.
 func (i *Identity) keepPage(leaf *x509.Certificate) {
-	i.enrolling.Lock() // nobody else writes meanwhile
-	defer i.enrolling.Unlock()
-	i.mu.Lock()
-	s := i.state
-	i.mu.Unlock()
-	s.PageCertificate = encodeCertificates(leaf)
-	if err := i.save(s); err != nil {
+	if err := i.change(func(s *state) { s.PageCertificate = encodeCertificates(leaf) }); err != nil {
 		i.log.Warn("the page's certificate could not be kept; a new one is made at the next start", "err", err)
 	}
 }
