@@ -24,7 +24,8 @@ import (
 // The schema version is part of the name: a software version on trial writes
 // only its own file, and after a rollback the older one finds what it
 // understands. The files hold secrets, sealed ones or plain ones as their writer
-// likes, and have mode 0600; sealed ones are not opened here. A Store may be used
+// likes; sealed ones are not opened here. They have mode 0640: management writes
+// them, and the media plane reads them as another user of the same group. A Store may be used
 // by several goroutines, but only by one process.
 type Store struct {
 	file  string
@@ -42,9 +43,9 @@ type filesystem interface {
 }
 
 // NewStore returns the store of a document in a folder, which it makes (mode
-// 0700) if there is none.
+// 0750) if there is none.
 func NewStore(folder string, k Kind) (*Store, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, fmt.Errorf("config: make the folder of the documents: %w", err)
 	}
 	return newStore(osFolder(folder), k), nil
@@ -142,7 +143,7 @@ func (d osFolder) read(name string) ([]byte, error) {
 }
 
 func (d osFolder) write(name string, data []byte) error {
-	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640) //nolint:gosec // read by the media plane, see Store
 	if err != nil {
 		return err
 	}

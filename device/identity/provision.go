@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"quartet/device/durable"
@@ -183,8 +184,8 @@ func parseProvision(b []byte) (*Provision, error) {
 // the label on it would no longer be true.
 var ErrProvisioned = errors.New("the box is provisioned already")
 
-// Write writes the provision file (mode 0640) so that a power cut leaves all of
-// it or none. Without force it refuses to replace one: ErrProvisioned.
+// Write writes the provision file (mode 0640, of its folder's group, which the
+// management plane is in) so that a power cut leaves all of it or none. Without force it refuses to replace one: ErrProvisioned.
 func (p *Provision) Write(path string, force bool) error {
 	b, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -200,6 +201,11 @@ func (p *Provision) Write(path string, force bool) error {
 	}
 	defer os.Remove(temp.Name()) // nothing, once it is renamed
 	_, err = temp.Write(append(b, '\n'))
+	if st, serr := os.Stat(folder); serr == nil {
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			err = errors.Join(err, temp.Chown(-1, int(sys.Gid)))
+		}
+	}
 	if err = errors.Join(err, temp.Chmod(0o640), temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
