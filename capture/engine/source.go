@@ -70,6 +70,7 @@ type Source struct {
 
 	mu      sync.Mutex // guards all below; held for one tick, or one read
 	splice  *splicer
+	clock   slew     // of what the splicer sends
 	proc    *process // nil: none runs
 	st      state
 	picture []byte
@@ -98,7 +99,9 @@ type state struct {
 	lostAt     time.Duration
 	everOnAir  bool
 	recoveryMS float64
-	base       int64 // see Event.Base
+	beat       Event // the last that told the time
+	sound      bool
+	soundError string
 	monotonic  int64 // CLOCK_MONOTONIC at Now zero
 	downAt     time.Duration
 	downMS     float64 // TS to slate
@@ -138,7 +141,10 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	s.mu.Lock()
 	now := s.cfg.Now()
 	s.st, s.err = state{lostAt: now, monotonic: monotonic() - int64(now)}, nil
-	s.splice = newSplicer(s.spliceConfig(), now, w)
+	s.clock = slew{real: now, shown: now}
+	s.splice = newSplicer(s.spliceConfig(), now, mpegts.WriterFunc(func(at time.Duration, ts []byte) error {
+		return w.WriteTS(s.clock.back(at), ts)
+	}))
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.supervise(ctx) })
@@ -177,8 +183,9 @@ func (s *Source) spliceConfig() spliceConfig {
 	return cfg
 }
 
-// switched is called with the lock held.
+// switched is called with the lock held, with a time of the output's clock.
 func (s *Source) switched(at time.Duration, from, to Origin) {
+	at = s.clock.back(at)
 	if from == FromEngine {
 		s.st.downAt = at
 		s.st.downMS = inMS(at - s.st.lastTS)
@@ -200,7 +207,7 @@ func (s *Source) tick(now time.Duration) error {
 		s.lowerTo = 0
 	}
 	s.lossPolicy(now)
-	return s.splice.tick(now)
+	return s.splice.tick(s.clock.at(now))
 }
 
 // lossPolicy mutes the output while the input is lost, if it is to be.
@@ -208,7 +215,7 @@ func (s *Source) lossPolicy(now time.Duration) {
 	if s.st.present {
 		s.st.lostAt = now
 		if s.splice.muted {
-			s.splice.mute(now, false, false)
+			s.splice.mute(s.clock.at(now), false, false)
 		}
 		return
 	}
@@ -218,9 +225,9 @@ func (s *Source) lossPolicy(now time.Duration) {
 	}
 	switch {
 	case s.cfg.OnLoss == LossNull && s.st.up:
-		s.splice.mute(now, true, false)
+		s.splice.mute(s.clock.at(now), true, false)
 	case s.cfg.OnLoss == LossStop && now-s.st.lostAt >= limit:
-		s.splice.mute(now, true, true)
+		s.splice.mute(s.clock.at(now), true, true)
 	}
 }
 
@@ -238,6 +245,7 @@ func (s *Source) readStream(p *process) {
 			s.mu.Lock()
 			at = s.cfg.Now()
 			s.st.tsAt, s.st.lastTS, s.st.up = at, at, true
+			at = s.clock.at(at)
 			_ = framer.Stream(at, buf[:n]) // the writer above does not fail
 			s.mu.Unlock()
 		}
@@ -256,16 +264,25 @@ func (s *Source) event(e Event) {
 	case IsReady:
 		s.st.encoder = e.Encoder
 	case IsHeartbeat, IsInput:
-		s.st.base = max(s.st.base, e.Base)
-		s.st.present, s.st.slate, s.st.frames = e.Present, e.Slate, max(e.Frames, s.st.frames)
+		if e.At > 0 && e.Lock != nil {
+			s.st.beat = e
+			s.clock.follow(time.Duration(e.At-s.st.monotonic), time.Duration(e.Media), e.Lock.PPM/1e6)
+		}
+		s.st.present, s.st.slate, s.st.sound, s.st.frames = e.Present, e.Slate, e.Sound, max(e.Frames, s.st.frames)
 		if e.Present {
 			s.st.capture = ""
+		}
+		if e.Sound {
+			s.st.soundError = ""
 		}
 	case IsLevel:
 		s.st.peak, s.st.rms = e.Peak, e.RMS
 	case IsError:
-		if e.Part == "capture" {
+		switch e.Part {
+		case PartCapture:
 			s.st.capture = e.Text
+		case PartSound:
+			s.st.soundError = e.Text
 		}
 		s.cfg.Log.Warn("media engine", "part", e.Part, "text", e.Text)
 	}

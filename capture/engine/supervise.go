@@ -60,8 +60,8 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.st.starts++
 	s.proc = p
 	s.st.began, s.st.tsAt, s.st.beatAt = now, now, now
-	s.st.base = 0
-	s.st.present, s.st.slate, s.st.peak, s.st.rms, s.st.capture = false, false, nil, nil, ""
+	s.st.beat = Event{}
+	s.st.present, s.st.slate, s.st.sound, s.st.peak, s.st.rms, s.st.capture, s.st.soundError = false, false, false, nil, nil, "", ""
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.readStream(p) })
@@ -77,6 +77,7 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.proc = nil
 	s.st.up, s.st.present = false, false
 	s.splice.runEnds()
+	s.clock.lose()
 	s.mu.Unlock()
 	err = p.close()
 	if why != nil {
