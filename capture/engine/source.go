@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartet/capture/mpegts"
+	"quartet/capture/sdi"
 )
 
 const (
@@ -57,6 +58,12 @@ type SourceConfig struct {
 	// MemoryMiB is where the process is taken for leaking, and started again.
 	// 0: 1500.
 	MemoryMiB int
+	// Device opens the input's device to watch its signal; nil: the kernel's. With
+	// the test input, the test picture follows that signal.
+	Device sdi.Opener
+	// FollowFormat makes the input's format the encoder's, by another process
+	// when it changes; else the input is converted to the configured one.
+	FollowFormat bool
 	// Nice is added to the nice value that the process would inherit, ≥ 0.
 	Nice int
 	Now  func() time.Duration // monotonic
@@ -66,9 +73,12 @@ type SourceConfig struct {
 // Source makes a transport stream by the media engine. It implements
 // capture.Source: Run does not end because the engine does.
 type Source struct {
-	cfg SourceConfig // set at start, never changed
+	cfg        SourceConfig // set at start; of Video what FollowFormat says, guarded by mu
+	ownGOP     int          // set at start, never changed: 0 if the profile's is meant
+	otherSlate chan struct{}
 
 	mu      sync.Mutex // guards all below; held for one tick, or one read
+	signal  signal
 	splice  *splicer
 	clock   slew     // of what the splicer sends
 	proc    *process // nil: none runs
@@ -102,13 +112,15 @@ type state struct {
 	beat       Event // the last that told the time
 	sound      bool
 	soundError string
-	monotonic  int64 // CLOCK_MONOTONIC at Now zero
+	reforming  string // why the process is being replaced, which is no fault
+	monotonic  int64  // CLOCK_MONOTONIC at Now zero
 	downAt     time.Duration
 	downMS     float64 // TS to slate
 }
 
 // New checks the configuration and returns a Source; nothing runs until Run.
 func New(cfg SourceConfig) (*Source, error) {
+	gop := cfg.Video.GOP
 	cfg.Fill()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -132,7 +144,9 @@ func New(cfg SourceConfig) (*Source, error) {
 	case cfg.OnLoss != LossSlate && cfg.OnLoss != LossNull && cfg.OnLoss != LossStop:
 		return nil, fmt.Errorf("engine: OnLoss %q: must be slate, null or stop", cfg.OnLoss)
 	}
-	return &Source{cfg: cfg, rate: cfg.Mux.RateBPS}, nil
+	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1)}
+	s.watchSignal()
+	return s, nil
 }
 
 // Run delivers until ctx ends (nil) or w fails.
@@ -148,7 +162,18 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.supervise(ctx) })
-	wg.Go(func() { s.provideSlate(ctx) })
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			s.provideSlate(ctx)
+			select {
+			case <-ctx.Done():
+			case <-s.otherSlate:
+			}
+		}
+	})
+	if s.signal.watcher != nil {
+		wg.Go(func() { s.signal.watcher.Run(ctx) })
+	}
 	defer wg.Wait()
 	defer cancel()
 	t := time.NewTicker(tick)

@@ -20,7 +20,9 @@ type Stats struct {
 	Sound        bool        `json:"sound_present"` // from the input; the test picture's tone counts
 	SoundError   string      `json:"sound_error,omitempty"`
 	Lock         Lock        `json:"lock"`
-	Slate        bool        `json:"slate"` // on air, the engine's or ours
+	Signal       Signal      `json:"signal"`
+	Reforming    bool        `json:"reforming"` // the process is being replaced for another format
+	Slate        bool        `json:"slate"`     // on air, the engine's or ours
 	Frames       uint64      `json:"frames_captured"`
 	RateBPS      int64       `json:"rate_bps"`
 	PeakDB       []float64   `json:"peak_db,omitempty"` // full scale
@@ -32,13 +34,29 @@ type Stats struct {
 	Splice       SpliceStats `json:"splice"`
 }
 
+// Signal is what the device at the input says.
+type Signal struct {
+	Is     string `json:"is"`               // as package sdi names it; "": nothing to watch
+	Good   bool   `json:"good"`             // frames can be expected
+	Format string `json:"format,omitempty"` // such as 1080i50
+	Text   string `json:"text,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+	Card   string `json:"card,omitempty"`
+	Input  string `json:"input,omitempty"`
+}
+
 // Stats returns what is known now.
 func (s *Source) Stats() Stats {
+	var sig Signal
+	if w := s.signal.watcher; w != nil {
+		st := w.State()
+		sig = Signal{string(st.Signal), st.Signal.Good(), st.Format(), st.Text(), st.Remedy(), st.Card, st.Input}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Stats{
 		Up: s.st.up, Starts: s.st.starts, Failure: s.st.failure, Encoder: s.st.encoder, Present: s.st.present, Capture: s.st.capture,
-		Sound: s.st.sound, SoundError: s.st.soundError,
+		Sound: s.st.sound, SoundError: s.st.soundError, Signal: sig, Reforming: s.st.reforming != "",
 		Slate: s.st.slate, Frames: s.st.frames, RateBPS: s.rate, PeakDB: s.st.peak, RMSDB: s.st.rms, MemoryMiB: s.st.memory,
 		SlateAfterMS: s.st.downMS, BackAfterMS: s.st.recoveryMS,
 	}

@@ -33,6 +33,7 @@ type bridge struct {
 	last    letter // the last captured frame
 	sources map[kind]source
 	frames  uint64
+	at      time.Duration // of the last one's arrival
 
 	list  []genlock.Picture // owned by run
 	block []float32
@@ -146,6 +147,7 @@ func (b *bridge) take(l letter) error {
 		rate = l.rate
 	}
 	b.frames++
+	b.at = monotonic()
 	b.list = b.video.Frame(l.at, rate, b.list[:0])
 	// What is repeated in front of it is the frame before.
 	n := 0
@@ -205,6 +207,13 @@ func (b *bridge) use(k kind, id int, rate genlock.Rate) {
 	} else {
 		b.sound.Lost()
 	}
+}
+
+// quiet tells for how long no frame has come, at the most since an instant.
+func (b *bridge) quiet(since time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return monotonic() - max(b.at, since)
 }
 
 func (b *bridge) force(slate bool) {

@@ -21,6 +21,8 @@ const (
 	look = 20 * time.Millisecond
 	// captureAgain is the wait before a failed capture is started again.
 	captureAgain = 500 * time.Millisecond
+	// frameless is the time without a frame after which a capture is started anew.
+	frameless = 3 * time.Second
 	// busWait is how long a capture takes to see that it is no longer wanted.
 	busWait = 25 * time.Millisecond
 )
@@ -226,8 +228,12 @@ func (s *server) captureOnce(k kind, id, asked int, format engine.Format) error 
 		return s.asked == asked
 	}
 	s.bridge.use(k, id, rate)
+	began := monotonic()
 	p.play()
 	for current() {
+		if quiet := s.bridge.quiet(began); k == video && quiet > frameless {
+			return fmt.Errorf("the device gives no frames") // some drivers need a new start after a loss
+		}
 		switch m := p.next(busWait); m.kind {
 		case failure:
 			return fmt.Errorf("%s: %s", m.factory, plain(m.text))
