@@ -16,6 +16,12 @@ const (
 // HeartbeatEvery is how often the process says that it lives.
 const HeartbeatEvery = 250 * time.Millisecond
 
+// SoundAhead is how much too late PTS of sound are in the process's stream. The
+// multiplexer sends nothing before it has sound of the same time, and an
+// encoder gives that back two frames later than the picture: so it is told that
+// the sound is of later, and does not wait. The daemon puts it right.
+const SoundAhead = 80 * time.Millisecond
+
 // Exit statuses of the process.
 const (
 	ExitFailed  = 1 // a pipeline failed that cannot fail: the encoder's

@@ -81,7 +81,7 @@ func (j *judge) run(st *studio, length time.Duration) {
 			st.samples += samplesOfBlock
 		} else {
 			now = nextFrame
-			list = j.v.Frame(max(seenFrame, lastSeen), st.rate, list[:0])
+			list = j.v.Frame(now, max(seenFrame, lastSeen), st.rate, list[:0])
 			lastSeen = seenFrame
 			if len(list) != 1 || list[0].What != Captured {
 				t.Fatalf("at %v: %+v, want each frame once", now, list)
@@ -129,17 +129,18 @@ func TestF26DayOfDrift(t *testing.T) {
 		name         string
 		video, audio float64
 		rate         Rate
+		length       time.Duration
 	}{
-		{"embedded sound, fast", 100e-6, 100e-6, Rate{25, 1}},
-		{"embedded sound, slow", -100e-6, -100e-6, Rate{30000, 1001}},
-		{"sound of this machine", 100e-6, 0, Rate{25, 1}},
-		{"clocks apart", -100e-6, 100e-6, Rate{50, 1}},
+		{"embedded sound, fast", 100e-6, 100e-6, Rate{25, 1}, 24 * time.Hour},
+		{"embedded sound, slow", -100e-6, -100e-6, Rate{30000, 1001}, 2 * time.Hour},
+		{"sound of this machine", 100e-6, 0, Rate{25, 1}, 2 * time.Hour},
+		{"clocks apart", -100e-6, 100e-6, Rate{25, 1}, 24 * time.Hour},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			length := 24 * time.Hour
+			length := c.length
 			if testing.Short() {
-				length = time.Hour
+				length = min(length, time.Hour)
 			}
 			j := &judge{t: t, v: NewVideo(c.rate, time.Second), re: &counting{}}
 			j.s = NewSound(j.v, 1)
@@ -178,7 +179,7 @@ func TestHoldover(t *testing.T) {
 	play := func(to int) {
 		for ; n < to; n++ {
 			all = v.Tick(frame(n), all)
-			all = v.Frame(frame(n), Rate{25, 1}, all)
+			all = v.Frame(frame(n), frame(n), Rate{25, 1}, all)
 		}
 	}
 	idle := func(to int) {
@@ -231,15 +232,15 @@ func TestHoldover(t *testing.T) {
 func TestFramesLostAndLate(t *testing.T) {
 	v := NewVideo(Rate{25, 1}, 0)
 	at := func(n int) time.Duration { return time.Duration(n) * 40 * time.Millisecond }
-	list := v.Frame(at(0), Rate{25, 1}, nil)
-	list = v.Frame(at(1), Rate{25, 1}, list)
-	list = v.Frame(at(3), Rate{25, 1}, list)
+	list := v.Frame(at(0), at(0), Rate{25, 1}, nil)
+	list = v.Frame(at(1), at(1), Rate{25, 1}, list)
+	list = v.Frame(at(3), at(3), Rate{25, 1}, list)
 	list = v.Tick(at(4)+30*time.Millisecond, list)
-	list = v.Frame(at(4), Rate{25, 1}, list) // seen 30 ms late, captured in time
-	list = v.Tick(at(5)+70*time.Millisecond, list)
-	list = v.Frame(at(5), Rate{25, 1}, list)
+	list = v.Frame(at(4)+30*time.Millisecond, at(4), Rate{25, 1}, list) // comes 30 ms after its capture
+	list = v.Tick(at(5)+75*time.Millisecond, list)
+	list = v.Frame(at(5)+75*time.Millisecond, at(5), Rate{25, 1}, list)
 	v.Force(true)
-	list = v.Frame(at(6), Rate{25, 1}, list)
+	list = v.Frame(at(7), at(6), Rate{25, 1}, list)
 	want := []Shown{Captured, Captured, Repeated, Captured, Captured, Repeated, Slate}
 	for i, p := range list {
 		if i >= len(want) || p.What != want[i] || p.PTS != at(i) {
@@ -263,7 +264,7 @@ func TestRates(t *testing.T) {
 		v := NewVideo(c.out, 0)
 		var list []Picture
 		for i := range int64(2000) {
-			list = v.Frame(c.in.Frames(i), c.in, list)
+			list = v.Frame(c.in.Frames(i), c.in.Frames(i), c.in, list)
 		}
 		for i, p := range list {
 			if p.PTS != c.out.Frames(int64(i)) || p.What != Captured {
@@ -277,15 +278,47 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// However long the way from capture to here, the picture comes back, and is not
+// repeated because of it.
+func TestSlowWay(t *testing.T) {
+	for _, delay := range []time.Duration{0, 5, 15, 19, 21, 39, 41, 80, 200, 350} {
+		delay *= time.Millisecond
+		v := NewVideo(Rate{25, 1}, 0)
+		var list []Picture
+		for now := time.Duration(0); now < 4*time.Second; now += time.Millisecond {
+			if t := now - time.Second - delay; t >= 0 && t%(40*time.Millisecond) == 0 {
+				list = v.Frame(now, now-delay, Rate{25, 1}, list)
+			}
+			list = v.Tick(now, list)
+		}
+		locked := 0
+		for i, p := range list {
+			if p.What == Captured && locked == 0 {
+				locked = i
+			}
+			if i > 0 && (p.PTS-list[i-1].PTS < 20*time.Millisecond || p.PTS-list[i-1].PTS > 60*time.Millisecond) {
+				t.Fatalf("%v: picture %d is %v after the one before", delay, i, p.PTS-list[i-1].PTS)
+			}
+			if locked > 0 && p.What != Captured {
+				t.Fatalf("%v: picture %d is %+v", delay, i, p)
+			}
+		}
+		if st := v.Stats(); locked == 0 || st.Surplus > 3+uint64(delay/(40*time.Millisecond)) || st.Repeated > 0 || !v.Present() {
+			t.Errorf("%v: first picture %d, %+v", delay, locked, st)
+		}
+	}
+}
+
 // A format change is a new lock: the grid goes on.
 func TestFormatChange(t *testing.T) {
 	v := NewVideo(Rate{25, 1}, 0)
 	var list []Picture
 	for i := range int64(50) {
-		list = v.Frame(Rate{25, 1}.Frames(i), Rate{25, 1}, list)
+		list = v.Frame(Rate{25, 1}.Frames(i), Rate{25, 1}.Frames(i), Rate{25, 1}, list)
 	}
 	for i := range int64(100) {
-		list = v.Frame(2*time.Second+5*time.Millisecond+Rate{50, 1}.Frames(i), Rate{50, 1}, list)
+		at := 2*time.Second + 5*time.Millisecond + Rate{50, 1}.Frames(i)
+		list = v.Frame(at, at, Rate{50, 1}, list)
 	}
 	for i := 1; i < len(list); i++ {
 		if d := list[i].PTS - list[i-1].PTS; d < 20*time.Millisecond || d > 60*time.Millisecond {
@@ -372,7 +405,7 @@ func TestSoundOfAnotherClock(t *testing.T) {
 	sent := 0
 	for i := range int64(90 * 25) {
 		now := Rate{25, 1}.Frames(i)
-		v.Frame(now, Rate{25, 1}, nil)
+		v.Frame(now, now, Rate{25, 1}, nil)
 		for at := time.Duration(float64(sampleTime(int64(sent))) / (1 + off)); at < now; at = time.Duration(float64(sampleTime(int64(sent))) / (1 + off)) {
 			s.Block(at+time.Duration(rng.IntN(1_000_000)), tone(997, off, sent, 480))
 			sent += 480
@@ -410,7 +443,7 @@ func TestSoundGone(t *testing.T) {
 		for i := from; i < to; i++ {
 			now := time.Duration(i) * block
 			if i%4 == 0 {
-				v.Frame(now, Rate{25, 1}, nil)
+				v.Frame(now, now, Rate{25, 1}, nil)
 			}
 			if with {
 				s.Block(now-block, loud)

@@ -91,6 +91,9 @@ func (r *Resampler) Write(samples []float32) {
 
 // Ready tells whether n samples can be read with a step.
 func (r *Resampler) Ready(n int, step float64) bool {
+	if step == 1 && r.pos == 0 {
+		return r.whole+int64(n) <= r.End() // they are copied
+	}
 	return r.whole+int64(r.pos+float64(n)*step)+taps/2+1 <= r.End()
 }
 

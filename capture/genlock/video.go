@@ -6,10 +6,16 @@ import (
 )
 
 const (
-	// lateAfter is how late a frame may be until the one before is shown again in
-	// its place. A busy machine delays frames by less; they go out late, with
-	// the PTS that they would have had.
-	lateAfter = 60 * time.Millisecond
+	// Frames come a while after their capture: the way through driver and
+	// conversion. How long is learned, from firstDelay on and up to mostDelay;
+	// the slate is shown as late as they would be, so that there is room for them
+	// when they come back.
+	firstDelay = 20 * time.Millisecond
+	mostDelay  = 500 * time.Millisecond
+	// lateAfter is how much later than usual a frame may be until the one before
+	// is shown again in its place. A busy machine delays frames by less; they go
+	// out late, with the PTS that they would have had.
+	lateAfter = 40 * time.Millisecond
 	// goneAfter is the time without a frame after which there is no picture.
 	goneAfter = 250 * time.Millisecond
 )
@@ -50,7 +56,8 @@ type Video struct {
 	in      Rate
 	present bool
 	forced  bool
-	last    time.Duration // the last frame's system time
+	last    time.Duration // when the last frame came
+	delay   time.Duration // from a frame's capture to its coming, at the most
 
 	// The grid: output frame n has PTS anchor + n/out; input frame i begins at
 	// anchor + i/in.
@@ -65,7 +72,7 @@ type Video struct {
 // NewVideo returns a Video whose media time begins at now, of the given rate of
 // output.
 func NewVideo(out Rate, now time.Duration) *Video {
-	v := &Video{out: out, in: out, prior: -out.Frames(1)}
+	v := &Video{out: out, in: out, prior: -out.Frames(1), delay: firstDelay}
 	v.line.Begin(now, 0)
 	return v
 }
@@ -98,13 +105,18 @@ func (v *Video) Stats() VideoStats {
 
 // Frame takes a frame that was captured at t, of an input of rate in, and
 // appends what is to be encoded now.
-func (v *Video) Frame(t time.Duration, in Rate, list []Picture) []Picture {
+func (v *Video) Frame(now, t time.Duration, in Rate, list []Picture) []Picture {
 	v.stats.Captured++
+	if d := now - t; d > v.delay {
+		v.delay = min(d, mostDelay)
+	} else {
+		v.delay += (d - v.delay) / 512
+	}
 	if !in.Valid() {
 		in = v.out
 	}
 	if !v.present || in != v.in {
-		if !v.lock(t, in) {
+		if !v.lock(now, t, in) {
 			v.stats.Surplus++
 			return list
 		}
@@ -113,7 +125,7 @@ func (v *Video) Frame(t time.Duration, in Rate, list []Picture) []Picture {
 		next := int64(math.Round(at.Seconds() * in.Float()))
 		if next <= v.i {
 			v.stats.Surplus++
-			v.last = max(v.last, t)
+			v.last = now
 			return list
 		}
 		late := v.line.Observe(t, v.anchor+in.Frames(next))
@@ -122,7 +134,7 @@ func (v *Video) Frame(t time.Duration, in Rate, list []Picture) []Picture {
 		list = v.fill(v.upTo(next), list)
 		v.i = next
 	}
-	v.last = max(v.last, t)
+	v.last = now
 	end, shown := v.upTo(v.i+1), false
 	for v.n < end {
 		list = append(list, v.picture(Captured))
@@ -137,15 +149,17 @@ func (v *Video) Frame(t time.Duration, in Rate, list []Picture) []Picture {
 
 // lock begins a grid with a frame captured at t. It returns false if the frame
 // is too close behind the last picture.
-func (v *Video) lock(t time.Duration, in Rate) bool {
+func (v *Video) lock(now, t time.Duration, in Rate) bool {
 	m := v.line.At(t)
 	if least := v.prior + v.out.Frames(1)/2; v.started && m < least {
+		// The slate was too quick for it: from now on it is shown later.
+		v.delay = min(v.delay+least-m, mostDelay)
 		return false
 	}
 	v.line.Begin(t, m)
 	v.anchor, v.n, v.i, v.in = max(m, 0), 0, 0, in
 	v.present = true
-	v.last = t
+	v.last = now
 	v.stats.Locks++
 	return true
 }
@@ -192,13 +206,13 @@ func (v *Video) Tick(now time.Duration, list []Picture) []Picture {
 	for {
 		next := v.anchor + v.out.Frames(v.n)
 		if v.present {
-			if m < next+lateAfter {
+			if m < next+v.delay+lateAfter {
 				return list
 			}
 			list = append(list, v.picture(Repeated))
 			continue
 		}
-		if m < next {
+		if m < next+v.delay {
 			return list
 		}
 		if m-next > time.Second { // this process stood still: nobody needs these
@@ -214,5 +228,5 @@ func (v *Video) Next() time.Duration {
 	if v.present {
 		at += lateAfter
 	}
-	return v.line.When(at)
+	return v.line.When(at + v.delay)
 }

@@ -148,7 +148,7 @@ func (b *bridge) take(l letter) error {
 	}
 	b.frames++
 	b.at = monotonic()
-	b.list = b.video.Frame(l.at, rate, b.list[:0])
+	b.list = b.video.Frame(monotonic(), l.at, rate, b.list[:0])
 	// What is repeated in front of it is the frame before.
 	n := 0
 	for n < len(b.list) && b.list[n].What != genlock.Captured {
@@ -173,7 +173,7 @@ func (b *bridge) tick(now time.Duration) error {
 		if !ok {
 			return nil
 		}
-		if err := b.ain.sound(b.block, pts, genlock.BlockSamples*time.Second/genlock.SampleRate); err != nil {
+		if err := b.ain.sound(b.block, pts+engine.SoundAhead, genlock.BlockSamples*time.Second/genlock.SampleRate); err != nil {
 			return err
 		}
 	}
