@@ -77,7 +77,7 @@ func (j *judge) run(st *studio, length time.Duration) {
 		if arrives := st.blockAt() + 20*time.Millisecond; arrives < nextFrame {
 			now = arrives
 			at := st.blockAt() + time.Duration(st.rng.Int64N(int64(st.jitter)+1)) - st.jitter/2
-			j.s.Block(at, zero)
+			j.s.Block(now, at, zero)
 			st.samples += samplesOfBlock
 		} else {
 			now = nextFrame
@@ -358,6 +358,38 @@ func residue(s []float32, hz float64) float64 {
 	return 10 * math.Log10(rest/signal)
 }
 
+// However long the way of the sound, it is heard, in its place.
+func TestSlowSound(t *testing.T) {
+	for _, delay := range []time.Duration{0, 10, 35, 70, 150, 300} {
+		delay *= time.Millisecond
+		v := NewVideo(Rate{25, 1}, 0)
+		s := NewSound(v, 1)
+		out := make([]float32, BlockSamples)
+		silent, late := 0, time.Duration(0)
+		for now := time.Duration(0); now < 4*time.Second; now += 10 * time.Millisecond {
+			if now%(40*time.Millisecond) == 0 {
+				v.Frame(now, now, Rate{25, 1}, nil)
+			}
+			if t := now - delay - 10*time.Millisecond; t >= 500*time.Millisecond {
+				s.Block(now, t, tone(997, 0, int(t/10/time.Millisecond)*BlockSamples, BlockSamples))
+			}
+			for {
+				pts, ok := s.Next(now, out)
+				if !ok {
+					break
+				}
+				late = now - pts
+				if now > 2*time.Second && out[100] == 0 && out[200] == 0 {
+					silent++
+				}
+			}
+		}
+		if silent > 0 || s.Stats().Slips > 0 || late > delay+70*time.Millisecond || s.Stats().StepPPM != 0 {
+			t.Errorf("%v: %d silent blocks, the last %v after its time, %+v", delay, silent, late, s.Stats())
+		}
+	}
+}
+
 // The resampler adds nothing that could be heard, and nothing at all where the
 // clocks agree.
 func TestResampler(t *testing.T) {
@@ -407,7 +439,7 @@ func TestSoundOfAnotherClock(t *testing.T) {
 		now := Rate{25, 1}.Frames(i)
 		v.Frame(now, now, Rate{25, 1}, nil)
 		for at := time.Duration(float64(sampleTime(int64(sent))) / (1 + off)); at < now; at = time.Duration(float64(sampleTime(int64(sent))) / (1 + off)) {
-			s.Block(at+time.Duration(rng.IntN(1_000_000)), tone(997, off, sent, 480))
+			s.Block(now, at+time.Duration(rng.IntN(1_000_000)), tone(997, off, sent, 480))
 			sent += 480
 		}
 		for {
@@ -446,7 +478,7 @@ func TestSoundGone(t *testing.T) {
 				v.Frame(now, now, Rate{25, 1}, nil)
 			}
 			if with {
-				s.Block(now-block, loud)
+				s.Block(now, now-block, loud)
 			}
 			var last float32
 			for {
