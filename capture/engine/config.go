@@ -54,6 +54,10 @@ type Input struct {
 	Kind        string `json:"kind"`
 	Device      string `json:"device,omitempty"`       // v4l2: /dev/videoN
 	AudioDevice string `json:"audio_device,omitempty"` // v4l2: ALSA's name; "": no sound, silence is encoded
+	// Wait: the capture begins with the command start, when the daemon has seen
+	// the signal; else at once, with Format.
+	Wait   bool    `json:"wait,omitempty"`
+	Format *Format `json:"format,omitempty"`
 }
 
 // Video is the encoder's setting. Zero values of GOP, VBVMS, Preset, BFrames
@@ -67,6 +71,7 @@ type Video struct {
 	RateNum         int    `json:"rate_num"` // frames per second, as a fraction
 	RateDen         int    `json:"rate_den"`
 	Interlaced      bool   `json:"interlaced"`
+	SDAspect        string `json:"sd_aspect"` // 16:9 or 4:3, of 720 pixels and up to 576 lines
 	Chroma          string `json:"chroma"`    // 4:2:0 or 4:2:2
 	BitDepth        int    `json:"bit_depth"` // 8 or 10
 	GOP             int    `json:"gop_frames"`
@@ -121,6 +126,9 @@ func (c *Config) Fill() {
 	if v.Preset == "" {
 		v.Preset = preset
 	}
+	if v.SDAspect == "" {
+		v.SDAspect = "16:9"
+	}
 	if v.BFrames == nil {
 		v.BFrames = b
 	}
@@ -150,6 +158,8 @@ func (c *Config) Validate() error {
 		return wrong("video.height", v.Height, "interlaced needs a multiple of 4")
 	case v.RateDen < 1 || v.RateNum < v.RateDen || v.RateNum > 120*v.RateDen:
 		return wrong("video frame rate", fmt.Sprintf("%d/%d", v.RateNum, v.RateDen), "1 to 120 frames a second")
+	case v.SDAspect != "16:9" && v.SDAspect != "4:3":
+		return wrong("video.sd_aspect", v.SDAspect, "16:9 and 4:3 are known")
 	case v.Chroma != "4:2:0" && v.Chroma != "4:2:2":
 		return wrong("video.chroma", v.Chroma, "4:2:0 and 4:2:2 are known")
 	case v.BitDepth != 8 && v.BitDepth != 10:
