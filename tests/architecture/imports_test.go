@@ -16,6 +16,7 @@ var directions = []struct {
 }{
 	// Leaves: each can be read, tested and taken elsewhere alone.
 	{"capture/mpegts", nil},
+	{"capture/confidence", nil},
 	{"fec/...", nil},
 	{"uplink/srt", nil},
 	{"device/config", nil},
