@@ -47,6 +47,8 @@ type Config struct {
 	Audio []Audio `json:"audio"`
 	Mux   Mux     `json:"mux"`
 	Slate Picture `json:"slate"`
+	// Watch says how picture and sound are watched; nil: not at all.
+	Watch *Watch `json:"watch,omitempty"`
 }
 
 // Input is what is captured.
@@ -163,6 +165,11 @@ func (c *Config) Validate() error {
 	case c.VideoKbps() < 50:
 		return wrong("mux.rate_bps", m.RateBPS, fmt.Sprintf("leaves %d kbit/s for the picture", c.VideoKbps()))
 	}
+	if c.Watch != nil {
+		if err := c.Watch.validate(); err != nil {
+			return err
+		}
+	}
 	taken := map[mpegts.PID]bool{}
 	pids := []mpegts.PID{m.PMTPID, m.VideoPID}
 	for _, a := range c.Audio {
@@ -217,7 +224,7 @@ func (c *Config) lead() time.Duration {
 // Hash names the parameters that a slate depends on.
 func (c *Config) Hash() string {
 	k := *c
-	k.Input, k.Mux.ServiceName, k.Mux.Provider = Input{}, "", ""
+	k.Input, k.Mux.ServiceName, k.Mux.Provider, k.Watch = Input{}, "", "", nil
 	b, err := json.Marshal(&k)
 	if err != nil {
 		return "none" // unreachable: no field can fail

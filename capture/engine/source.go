@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/capture/confidence"
 	"quartet/capture/mpegts"
 )
 
@@ -73,6 +74,7 @@ type Source struct {
 	proc    *process // nil: none runs
 	st      state
 	picture []byte
+	pictAt  time.Duration
 	rate    int64         // in force at the encoder
 	lowerAt time.Duration // when the output's rate follows the encoder's down
 	lowerTo int64
@@ -94,6 +96,8 @@ type state struct {
 	encoder    string
 	capture    string // its last error
 	peak, rms  []float64
+	report     *confidence.Report
+	reportAt   time.Duration
 	memory     int
 	lostAt     time.Duration
 	everOnAir  bool
@@ -261,6 +265,8 @@ func (s *Source) event(e Event) {
 		if e.Present {
 			s.st.capture = ""
 		}
+	case IsConfidence:
+		s.st.report, s.st.reportAt = e.Report, s.st.beatAt
 	case IsLevel:
 		s.st.peak, s.st.rms = e.Peak, e.RMS
 	case IsError:
@@ -273,7 +279,7 @@ func (s *Source) event(e Event) {
 
 func (s *Source) keepPicture(jpeg []byte) {
 	s.mu.Lock()
-	s.picture = jpeg
+	s.picture, s.pictAt = jpeg, s.cfg.Now()
 	s.mu.Unlock()
 }
 
@@ -313,10 +319,21 @@ func (s *Source) Command(c Command) error {
 	return s.proc.send(c)
 }
 
-// Picture returns the latest thumbnail, a JPEG of 320×180; nil before the first.
-// It must not be written to.
-func (s *Source) Picture() []byte {
+// Picture returns the latest thumbnail, a JPEG of 320×180, and when it came; nil
+// before the first. It must not be written to.
+func (s *Source) Picture() ([]byte, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.picture
+	return s.picture, s.pictAt
+}
+
+// Confidence returns what the process last reported of picture and sound, and
+// how old that is; nil while it has not. It is not to be changed.
+func (s *Source) Confidence() (*confidence.Report, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.st.report == nil || !s.st.up {
+		return nil, 0
+	}
+	return s.st.report, s.cfg.Now() - s.st.reportAt
 }

@@ -41,8 +41,10 @@ func (s *Source) supervise(ctx context.Context) {
 }
 
 // environment gives GStreamer a place for its list of plugins that lasts.
-func (s *Source) environment() []string {
-	return []string{"GST_REGISTRY=" + filepath.Join(s.cfg.Data, "gstreamer-registry.bin")}
+func (s *Source) environment() []string { return registry(s.cfg.Data) }
+
+func registry(data string) []string {
+	return []string{"GST_REGISTRY=" + filepath.Join(data, "gstreamer-registry.bin")}
 }
 
 // runOnce runs one process until it ends or has to be killed.

@@ -31,6 +31,7 @@ type server struct {
 	// set at start, never changed
 	config  *engine.Config
 	chosen  chosen
+	senses  *senses // nil: nothing is watched
 	encode  *pipeline
 	control *os.File
 
@@ -54,6 +55,9 @@ func serve(c *engine.Config, x chosen) error {
 	}
 	s.show(false)
 	s.encode.play()
+	if err = s.startSenses(); err != nil {
+		return err
+	}
 	s.send(engine.Event{Is: engine.IsReady, Encoder: x.video.element})
 	failed, gone := make(chan error, 1), make(chan struct{})
 	// The process ends with serve: nothing joins these, exit does.
@@ -72,6 +76,9 @@ func serve(c *engine.Config, x chosen) error {
 		case <-eye.C:
 			s.lookAtInput(&in)
 		case <-beat.C:
+			if s.senses != nil {
+				s.send(engine.Event{Is: engine.IsConfidence, Report: s.senses.report()})
+			}
 			s.send(engine.Event{Is: engine.IsHeartbeat, Present: in.present, Slate: in.slate, Frames: in.frames, Base: s.encode.baseTime()})
 		}
 	}

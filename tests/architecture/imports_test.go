@@ -32,6 +32,7 @@ var directions = []struct {
 	{"capture", []string{"capture/mpegts"}},
 	{"capture/udp", []string{"capture", "capture/mpegts", "fec/st2022", "uplink/rtp"}},
 	{"capture/srt", []string{"capture", "capture/mpegts", "uplink/srt"}},
+	{"capture/engine", []string{"capture", "capture/confidence", "capture/mpegts"}},
 	{"capture/...", []string{"capture", "capture/mpegts"}},
 
 	// The two ends of the path.
