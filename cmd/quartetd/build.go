@@ -35,6 +35,8 @@ import (
 // parts are the settings that a document makes.
 type parts struct {
 	source     sourceParts
+	watch      *engine.WatcherConfig // nil: nobody looks at a passed-through feed
+	limits     limits                // of picture and sound
 	guard      capture.GuardConfig
 	monitor    *tr101290.Config    // nil: switched off
 	pacer      *mpegts.PacerConfig // nil: the source paces itself
@@ -79,6 +81,9 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	}
 	if p.source, err = buildSource(doc); err != nil {
 		return p, warnings, wrong("input", err)
+	}
+	if err = buildConfidence(doc, &p); err != nil {
+		return p, warnings, wrong("confidence", err)
 	}
 	in, out := &doc.Input, &doc.Output
 	p.guard = capture.GuardConfig{LostAfter: in.LossAfterMS.Duration(), OnLoss: capture.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration()}
@@ -326,6 +331,14 @@ func newChain(p parts, now func() time.Duration, log *slog.Logger, data string, 
 	source := c.source
 	if c.in != nil {
 		source = watched{c.source, c.in}
+	}
+	if p.watch != nil {
+		w := *p.watch
+		w.Now, w.Log, w.Data, w.Program = now, log, data, engineProgram()
+		if c.watcher, err = engine.NewWatcher(w); err != nil {
+			return c, fmt.Errorf("confidence: %w", err)
+		}
+		source = looked{source, c.watcher}
 	}
 	guard := p.guard
 	guard.OnEvent = events

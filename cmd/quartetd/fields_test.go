@@ -19,6 +19,7 @@ func document() *config.Box {
 	d.Version, d.Name = config.SchemaVersion, "box"
 	d.Input.Type, d.Input.URL = config.TypeUDP, "udp://127.0.0.1:5000"
 	d.Output.Key = testKey
+	d.Confidence.Enabled = false // its process would decode in every test
 	d.Control.Socket = "/tmp/box.sock"
 	for _, p := range []struct {
 		name, profile, url string
@@ -72,6 +73,12 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 		},
 		"file": func(d *config.Box) {
 			d.Input.Type, d.Input.URL, d.Input.OnInputLoss = config.TypeFile, "file:///tmp/a.ts", config.LossStop
+		},
+		"looked at": func(d *config.Box) {
+			d.Confidence.Enabled = true
+		},
+		"listened to": func(d *config.Box) {
+			d.Confidence.Enabled, d.Confidence.LoudnessTolerance = true, 3
 		},
 		"watched closely": func(d *config.Box) {
 			d.Input.Monitor.Priority3, d.Input.Monitor.PrivatePIDs = true, "4000"

@@ -97,6 +97,7 @@ func fixedChanges(old, doc *config.Box) (fields []string) {
 	encoder := doc.Encoder
 	encoder.BitrateKbps = old.Encoder.BitrateKbps
 	differ("encoder (but for its bitrate_kbps)", old.Encoder, encoder)
+	differ("confidence", old.Confidence, doc.Confidence)
 	differ("control", old.Control, doc.Control)
 	differ("log", old.Log, doc.Log)
 	if len(old.Paths) != len(doc.Paths) {

@@ -35,6 +35,7 @@ func (b *box) Status() control.Status {
 		Input: b.inputStatus(doc), Plan: planStatus(set.plan, b.chain.sender.Stats().FEC),
 	}
 	s.Input.Monitor = monitorStatus(b.chain.in, b.wall)
+	s.Input.Confidence = b.confidenceStatus(set.limits)
 	s.Output.Monitor = monitorStatus(b.chain.out, b.wall)
 	for i, p := range b.chain.sender.Paths() {
 		s.Paths = append(s.Paths, pathStatus(now, doc, i, &set.paths[i], p.Stats(), b.watch.rates(set.paths[i].Name)))

@@ -41,6 +41,7 @@ type watcher struct {
 	input   inputWatch
 	logged  uint64 // number of the last event of the health monitor that was logged
 	ours    ours
+	senses  senseWatch
 	failure string // last one of the source that was logged
 }
 
@@ -52,6 +53,8 @@ type sample struct {
 	input     control.Input
 	clockless bool // the feed has no PCR that paces it
 	streams   *ends
+	limits    limits
+	senses    senses
 	paths     []uplink.PathStats
 }
 
@@ -162,7 +165,10 @@ func (w *watcher) look(now time.Duration) {
 		c.in.tick(now, framing(c.source))
 		c.out.tick(now, mpegts.FramerStats{})
 	}
-	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc), streams: c.checks()}
+	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc), streams: c.checks(), limits: set.limits}
+	if set.limits.watched {
+		s.senses = c.sense()
+	}
 	s.present = s.input.State == control.InputOK
 	if p := c.sender.Stats().Pacer; p != nil {
 		s.clockless = p.PCRPID == 0
@@ -179,6 +185,7 @@ func (w *watcher) observe(now time.Duration, s *sample) {
 	defer w.mu.Unlock()
 	w.lookAtInput(now, s)
 	w.lookAtStreams(now, s)
+	w.lookAtSenses(now, s.limits, &s.senses)
 	w.lookAtInterfaces(now, s.doc)
 	type leg struct{ paths, working int }
 	legs := map[int]*leg{}

@@ -47,6 +47,8 @@ type Input struct {
 	Losses           uint64  `json:"losses_total"`        // times the feed was lost
 	// What the media engine does; nil where the feed is passed through.
 	Engine *Engine `json:"engine,omitempty"`
+	// Picture and sound; nil where they are not watched.
+	Confidence *Confidence `json:"confidence,omitempty"`
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
 	// The transport stream as it comes; nil where monitoring is switched off.
