@@ -45,6 +45,7 @@ type chain struct {
 	source  capture.Source
 	watcher *engine.Watcher // nil: nobody looks at a passed-through feed
 	in, out *tap            // nil: monitoring is switched off, and counter counts
+	adapter *adapter        // nil: the rate stays
 	input   *capture.Input
 	counter *counter
 	entry   mpegts.Writer // what the input writes to
@@ -84,6 +85,9 @@ func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.S
 	wg.Go(func() { b.watch.run(ctx) })
 	if w := b.chain.watcher; w != nil {
 		wg.Go(func() { _ = w.Run(ctx) }) // nil: the end of ctx
+	}
+	if a := b.chain.adapter; a != nil {
+		wg.Go(func() { a.run(ctx, b.opts.now, b.watch.note) })
 	}
 	wg.Go(func() {
 		// A looped file never ends; one that does not loop ends the box, once

@@ -19,6 +19,7 @@ import (
 	"quartet/cmd/internal/socket"
 	"quartet/device/config"
 	"quartet/uplink"
+	"quartet/uplink/adapt"
 	"quartet/uplink/rtp"
 	"quartet/uplink/srt"
 )
@@ -37,6 +38,7 @@ type parts struct {
 	source     sourceParts
 	watch      *engine.WatcherConfig // nil: nobody looks at a passed-through feed
 	limits     limits                // of picture and sound
+	adapt      *adapt.Config         // nil: the encoder's rate stays, or there is none
 	guard      capture.GuardConfig
 	monitor    *tr101290.Config    // nil: switched off
 	pacer      *mpegts.PacerConfig // nil: the source paces itself
@@ -105,6 +107,7 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	if p.key, p.accept, err = buildKeys(out); err != nil {
 		return p, warnings, err
 	}
+	p.adapt = buildAdapt(doc, &p)
 	staggers := boxplan.Staggers(doc)
 	for i := range doc.Paths {
 		path, err := buildPath(doc, i, p.plan, staggers[i])
@@ -368,6 +371,11 @@ func newChain(p parts, now func() time.Duration, log *slog.Logger, data string, 
 	}
 	if c.sender, err = uplink.NewSender(sc); err != nil {
 		return c, err
+	}
+	if source, ok := c.source.(*engine.Source); ok && p.adapt != nil {
+		if c.adapter, err = newAdapter(*p.adapt, c.sender, source); err != nil {
+			return c, fmt.Errorf("encoder.adaptive: %w", err)
+		}
 	}
 	c.entry = c.sender
 	if c.in == nil {

@@ -62,6 +62,9 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 		in.State = control.InputLost
 	}
 	sourceStatus(&in, b.chain.source, &doc.Input)
+	if a := b.chain.adapter; a != nil && in.Engine != nil {
+		in.Engine.LowestBPS, in.Engine.HighestBPS = a.bounds()
+	}
 	if in.State == control.InputOK {
 		in.Reason = ""
 	}
@@ -157,7 +160,7 @@ func pathStatus(now time.Duration, box *config.Box, i int, set *pathParts, st up
 		Name: st.Name, Leg: st.Leg, Profile: st.Profile, State: string(st.State), Reason: st.Reason,
 		Interface: doc.Interface, Encrypted: doc.Passphrase != "" && doc.Profile != config.ProfileRTP,
 		LatencyMS: inMS(set.SRTLatency), StaggerMS: st.Stagger, BitrateBPS: rate.bps, SendLossPercent: rate.sendLoss,
-		Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
+		Shed: st.Shed, ParityShed: st.Bare, Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
 	}
 	if doc.Profile == config.ProfileRTPFEC {
 		p.Group = box.MergeGroupOf(i)

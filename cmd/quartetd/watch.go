@@ -258,6 +258,8 @@ func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 		down := !e.Up && (e.Starts > 1 || now > engineStarts)
 		lost = e.Up && !e.InputPresent
 		h.Set(now, health.EngineDown, health.ResourceInput, down, e.Reason)
+		h.Set(now, health.RateReduced, health.ResourceBox, e.HighestBPS > e.RateBPS,
+			fmt.Sprintf("%.1f of %.1f Mbit/s", float64(e.RateBPS)/1e6, float64(e.HighestBPS)/1e6))
 		h.Set(now, health.SlateOnAir, health.ResourceInput, e.OnAir != string(engine.FromEngine) && e.Up && e.InputPresent && now > engineStarts, e.Reason)
 	}
 	h.Set(now, health.InputLost, health.ResourceInput, lost, in.Reason)
@@ -308,6 +310,8 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	}
 	h.Set(now, health.PathUnreported, res, silent, detail)
 	h.Set(now, health.PathOverload, res, p.overload, "")
+	h.Set(now, health.PathShed, res, st.Shed, "")
+	h.Set(now, health.PathBare, res, st.Bare, "")
 	h.Measure(now, health.PathLoss, res, p.lossPercent, "")
 	h.Set(now, health.PathMTU, res, p.mtu, "reports pass, full packets do not")
 	h.Set(now, health.PathKey, res, p.badTag, "")
@@ -316,7 +320,7 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	rttPlanned := float64(rtt)
 	h.Set(now, health.PathRTT, res, rttPlanned > 0 && p.maxRTT > 1.5*rttPlanned+5 && plan.SRTLatency > 0,
 		fmt.Sprintf("%.0f ms, planned for %.0f ms", p.maxRTT, rttPlanned))
-	return !down && !silent && !p.mtu
+	return !down && !silent && !p.mtu && !st.Shed
 }
 
 // measure compares with a window ago.

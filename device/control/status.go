@@ -72,6 +72,8 @@ type Engine struct {
 	Frames       uint64    `json:"frames_captured_total"`
 	LateFrames   uint64    `json:"late_frames_total"` // encoded after they were to be shown
 	RateBPS      int64     `json:"rate_bps"`          // of the whole stream, as asked for
+	HighestBPS   int64     `json:"highest_rate_bps"`  // what it is while the paths carry it; 0: the rate does not adapt
+	LowestBPS    int64     `json:"lowest_rate_bps"`
 	Stuffing     uint64    `json:"null_packets_total"`
 	LeadMS       float64   `json:"lead_ms"`  // what a frame is ahead of its time
 	DelayMS      float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
@@ -216,6 +218,9 @@ type Path struct {
 	Local     string  `json:"local,omitempty"`
 	Interface string  `json:"interface,omitempty"`
 	Encrypted bool    `json:"encrypted"`
+	// What is withheld because the path is too weak; see adaptive.
+	Shed       bool `json:"shed"`        // everything
+	ParityShed bool `json:"parity_shed"` // repair packets
 
 	// What this end knows.
 	BitrateBPS      int64   `json:"bitrate_bps"`

@@ -45,6 +45,9 @@ const (
 	PathOverload   Code = "path-overload"
 	PathLoss       Code = "path-loss"
 	PathRTT        Code = "path-rtt-high"
+	RateReduced    Code = "encoder-rate-reduced"
+	PathShed       Code = "path-shed"
+	PathBare       Code = "path-parity-shed"
 
 	// What the gateways report.
 	GatewayLossy   Code = "gateway-lossy"
@@ -178,8 +181,19 @@ func Catalogue() []Definition {
 			MaskedBy: []Code{PathDown},
 			Text:     "The path carries less than the feed needs; packets are dropped before they are sent",
 			Remedy:   "Lower the encoder's rate or overhead_percent, or get a faster line. The other paths are not affected."},
+		{Code: RateReduced, Severity: Warning, HoldOn: s, HoldOff: s,
+			Text:   "The encoder's rate is lowered to what the paths carry",
+			Remedy: "The picture is coarser until they carry more; the rate rises by itself. If it stays, get faster lines, or lower encoder.bitrate_kbps to what they carry for good."},
+		{Code: PathShed, Severity: Major, HoldOn: s, HoldOff: s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The path is given nothing: it is too weak for the stream, and another of its leg carries it",
+			Remedy:   "It is tried again by itself. If it stays, get a faster line, or lower encoder.bitrate_kbps."},
+		{Code: PathBare, Severity: Warning, HoldOn: s, HoldOff: s,
+			MaskedBy: []Code{PathDown, PathShed},
+			Text:     "The path carries no parity: it is too weak for both",
+			Remedy:   "It gets it again by itself. Other paths' parity, and retransmission, still repair."},
 		{Code: PathLoss, Severity: Minor, Set: 1, Clear: 0.5, Unit: "%", HoldOn: s, HoldOff: 5 * s,
-			MaskedBy: []Code{PathDown, PathUnreported, PathOverload},
+			MaskedBy: []Code{PathDown, PathUnreported, PathOverload, PathShed},
 			Text:     "Packets of this path do not arrive and are repaired from elsewhere",
 			Remedy:   "Nothing is lost while another path or the parity repairs it. If it stays, ask the network's operator; a higher latency_ms gives retransmission more tries."},
 		{Code: PathRTT, Severity: Warning, HoldOn: 10 * s, HoldOff: 30 * s,

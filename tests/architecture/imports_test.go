@@ -19,6 +19,7 @@ var directions = []struct {
 	{"capture/confidence", nil},
 	{"fec/...", nil},
 	{"uplink/srt", nil},
+	{"uplink/adapt", nil},
 	{"device/config", nil},
 	{"device/health", nil},
 	{"board/...", []string{"board/..."}},

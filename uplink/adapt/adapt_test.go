@@ -22,6 +22,7 @@ type line struct {
 	unacked float64 // bits that were lost and wait to be sent again
 	recent  float64 // bit/s that it is given
 	dropped float64 // bits that were too late for everybody
+	chance  *rand.Rand
 }
 
 const (
@@ -36,7 +37,7 @@ const (
 func (l *line) pass(given float64) {
 	t := tick.Seconds()
 	l.recent = given
-	l.s.Given += uint64(given * t / 8)
+	l.s.At += tick
 	offered := given*t + l.unacked
 	l.unacked = 0
 	l.s.Sent += uint64(given * t / bits)
@@ -48,7 +49,7 @@ func (l *line) pass(given float64) {
 		l.queue -= over
 		lost += over
 	}
-	l.s.Lost += uint64(lost/bits + rand.Float64())
+	l.s.Lost += uint64(lost/bits + l.chance.Float64())
 	l.s.Acked += uint64(max(0, served-served*l.loss) / 8)
 	l.unacked += lost
 	// What would wait for longer than the latency is dropped by the sender.
@@ -84,7 +85,7 @@ func newWorld(t *testing.T, low, high float64) *world {
 	}
 	w := &world{t: t, a: a}
 	for i := range 4 {
-		w.lines = append(w.lines, &line{capacity: 1000 * mega, up: true, s: Sample{Name: fmt.Sprintf("%d%c", 1+i/2, 'a'+i%2), Leg: 1 + i/2}})
+		w.lines = append(w.lines, &line{capacity: 1000 * mega, up: true, chance: rand.New(rand.NewPCG(7, uint64(i))), s: Sample{Name: fmt.Sprintf("%d%c", 1+i/2, 'a'+i%2), Leg: 1 + i/2}})
 	}
 	w.d = Decision{Rate: int64(high * mega)}
 	for _, l := range w.lines {
@@ -197,6 +198,7 @@ func TestCliff(t *testing.T) {
 // that is weak takes the encoder along, as far as its best path.
 func TestWeakPath(t *testing.T) {
 	w := newWorld(t, 1, 10).run(20 * time.Second)
+	defer func() { t.Log(strings.Join(w.events, "\n")) }()
 	w.lines[0].capacity = 11 * mega // carries the stream, not its parity
 	w.run(10 * time.Second)
 	if w.d.Rate != 10*mega || w.d.Paths[0].Parity || !w.d.Paths[0].Carries || !w.d.Paths[1].Parity {
@@ -256,7 +258,7 @@ func TestNoReasonToAdapt(t *testing.T) {
 	}
 	a, _ := New(Config{Min: 1 * mega, Max: 10 * mega, Overhead: 0.1})
 	for i := range 100 {
-		d := a.Look(time.Duration(i)*200*time.Millisecond, []Sample{{Name: "rtp", Leg: 1, Up: true, Dropped: uint64(i)}})
+		d := a.Look(time.Duration(i)*200*time.Millisecond, []Sample{{Name: "rtp", Leg: 1, Up: true, At: time.Duration(i) * time.Second, Dropped: uint64(i)}})
 		if d.Rate != 10*mega || len(d.Events) > 0 || !d.Paths[0].Carries {
 			t.Fatalf("%+v", d)
 		}

@@ -13,15 +13,15 @@ type Sample struct {
 	Tells  bool
 	Parity bool // it carries repair packets, if it is let
 
-	Given   uint64 // bytes queued for it, headers and parity included
-	Taken   uint64 // bytes that its socket took
-	Dropped uint64 // messages that its queue or its socket has dropped as too late
-	// SRT.
-	Acked  uint64        // bytes that the far end has acknowledged
-	Buffer time.Duration // time that its send buffer spans
-	RTT    time.Duration
-	Sent   uint64 // packets, without those sent again
-	Lost   uint64 // packets that the far end asked for again
+	// At is when the counters were read, by the connection's own clock. A sample
+	// with the At of the one before is that one.
+	At      time.Duration
+	Dropped uint64        // messages that its queue or its socket has dropped as too late
+	Acked   uint64        // bytes that the far end has acknowledged
+	Buffer  time.Duration // time that its send buffer spans
+	RTT     time.Duration
+	Sent    uint64 // packets, without those sent again
+	Lost    uint64 // packets that the far end asked for again
 	// Estimate is libsrt's own of the line in bit/s; 0: none. It is believed only
 	// where it holds back a rise, and only if it has not been disproved.
 	Estimate int64
@@ -51,15 +51,13 @@ const (
 
 // path is what is remembered of one.
 type path struct {
-	at     time.Duration
 	last   Sample
-	ring   [8]point // the last samples, for the window
+	ring   [8]Sample // the last samples, for the window
 	n      int
 	base   time.Duration // shortest round trip
 	baseAt time.Duration
 
 	carried  float64 // bit/s acknowledged over the window
-	given    float64 // bit/s queued over the window
 	strained bool
 	since    time.Duration // strained, or else calm, since
 	known    float64       // bit/s that the path carries for certain: capacity, found under strain; 0: not found
@@ -71,53 +69,50 @@ type path struct {
 	tried    time.Duration // when something was given back last; 0: nothing is on trial
 }
 
-type point struct {
-	at time.Duration
-	s  Sample
-}
-
 // look takes the next sample.
 func (p *path) look(now time.Duration, s Sample) {
-	if !s.Up || s.Acked < p.last.Acked || s.Given < p.last.Given || s.Sent < p.last.Sent {
+	if s.Up && p.last.Up && s.At == p.last.At {
+		return
+	}
+	if !s.Up || s.Acked < p.last.Acked || s.At < p.last.At || s.Sent < p.last.Sent {
 		// Another connection: nothing holds over.
 		p.n = 0
 		p.base, p.strained, p.since = 0, false, now
-		p.last, p.at = s, now
+		p.last = s
 		if !s.Up {
 			return
 		}
 	}
-	p.last, p.at = s, now
+	p.last = s
 	if p.base == 0 || s.RTT > 0 && s.RTT <= p.base || now-p.baseAt > baseFor && !p.strained {
 		p.base, p.baseAt = s.RTT, now
 	}
 	copy(p.ring[1:], p.ring[:])
-	p.ring[0] = point{now, s}
+	p.ring[0] = s
 	p.n = min(p.n+1, len(p.ring))
 	// The oldest sample that is in the window, or the one just before.
 	old := p.ring[p.n-1]
 	for _, q := range p.ring[:p.n] {
-		if now-q.at >= window {
+		if s.At-q.At >= window {
 			old = q
 			break
 		}
 	}
-	span := (now - old.at).Seconds()
+	span := (s.At - old.At).Seconds()
 	if span < window.Seconds()/2 {
 		return
 	}
-	p.carried = float64(s.Acked-old.s.Acked) * 8 / span
-	p.given = float64(s.Given-old.s.Given) * 8 / span
+	p.carried = float64(s.Acked-old.Acked) * 8 / span
 	was := p.strained
-	p.strained = p.isStrained(&old.s)
+	p.strained = p.isStrained(&old)
 	if p.strained != was {
 		p.since = now
 	}
 	if p.strained {
 		// The window may reach back before the fall: the last step does not.
 		p.known = p.carried
-		if p.n > 1 && now-p.ring[1].at >= window/4 {
-			p.known = min(p.known, float64(s.Acked-p.ring[1].s.Acked)*8/(now-p.ring[1].at).Seconds())
+		if p.n > 1 && s.At-p.ring[1].At >= window/4 {
+			p.known = min(p.known, float64(s.Acked-p.ring[1].Acked)*8/(s.At-p.ring[1].At).Seconds())
 		}
 	} else if p.known > 0 && p.carried > p.known {
 		p.known = p.carried // it carries more than was thought
