@@ -56,6 +56,10 @@ type Input struct {
 	Kind        string `json:"kind"`
 	Device      string `json:"device,omitempty"`       // v4l2: /dev/videoN
 	AudioDevice string `json:"audio_device,omitempty"` // v4l2: ALSA's name; "": no sound, silence is encoded
+	// Wait: the capture begins with the command start, when the daemon has seen
+	// the signal; else at once, with Format.
+	Wait   bool    `json:"wait,omitempty"`
+	Format *Format `json:"format,omitempty"`
 }
 
 // Video is the encoder's setting. Zero values of GOP, VBVMS, Preset, BFrames

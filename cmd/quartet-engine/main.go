@@ -7,10 +7,10 @@
 //	quartet-engine --watch <config.json    look at the feed on socket 6
 //	quartet-engine --check <config.json    are all elements there?
 //
-// The way of the data: a capture pipeline that may fail and be started again
-// (test picture, V4L2 and ALSA) → intervideosink, interaudiosink →
-// intervideosrc, interaudiosrc of the encode pipeline, which never stops →
-// encoders → mpegtsmux → socket 3. Commands and events pass as JSON lines over
+// The way of the data: two capture pipelines that may fail and be started again
+// (pictures: test or V4L2; sound: test or ALSA) → bridge, which gives each frame
+// its place in media time (capture/genlock) → appsrc of the encode pipeline,
+// which never stops → encoders → mpegtsmux → socket 3. Commands and events pass as JSON lines over
 // socket 4, a thumbnail a second over socket 5. capture/engine is the other end.
 package main
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -73,7 +74,15 @@ func TestPipelines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for what, text := range map[string]string{"encode": encodeText(c, x), "capture": captureText(c)} {
+			texts := map[string]string{"encode": encodeText(c, x)}
+			for _, in := range []engine.Format{{}, {Width: 1920, Height: 1080, RateNum: 25, RateDen: 1, Interlaced: true}, {Width: 1280, Height: 720, RateNum: 60000, RateDen: 1001},
+				{Width: 320, Height: 184, RateNum: 25, RateDen: 1, Interlaced: true}} {
+				texts[fmt.Sprint("capture of ", in)], _ = captureText(c, in)
+			}
+			if s := soundText(c); s != "" {
+				texts["sound"] = s
+			}
+			for what, text := range texts {
 				p, err := parse(text)
 				if err != nil {
 					t.Fatalf("%s: %v\n%s", what, err, text)

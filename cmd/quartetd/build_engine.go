@@ -17,7 +17,7 @@ import (
 // buildEngine makes the settings of an input that the media engine encodes.
 func buildEngine(doc *config.Box, u config.URL) (*engine.SourceConfig, error) {
 	in, e := &doc.Input, &doc.Encoder
-	c := &engine.SourceConfig{OnLoss: engine.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration(), MemoryMiB: e.MemoryLimitMiB, Nice: engineNice}
+	c := &engine.SourceConfig{OnLoss: engine.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration(), MemoryMiB: e.MemoryLimitMiB, Nice: engineNice, FollowFormat: e.FollowInput}
 	c.Input.Kind = engine.InputTest
 	if in.Type == config.TypeSDI {
 		c.Input = engine.Input{Kind: engine.InputV4L2, Device: u.File, AudioDevice: in.AudioDevice}

@@ -89,6 +89,7 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 			a := config.Default[config.EncoderAudio]()
 			a.PID = 300
 			d.Encoder.Audio = []config.EncoderAudio{a}
+			d.Encoder.FollowInput = true
 			d.Encoder.Slate, d.Encoder.SlateImage = config.SlateImage, "/tmp/slate.png"
 		},
 		"own code": func(d *config.Box) {

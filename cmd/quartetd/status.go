@@ -123,6 +123,15 @@ func engineStatus(in *control.Input, st engine.Stats) {
 		Starts: st.Starts, Frames: st.Frames, LateFrames: st.Splice.LateFrames, RateBPS: st.RateBPS, Stuffing: st.Splice.Stuffer.Nulls,
 		LeadMS: st.Splice.LeadMS, DelayMS: st.DelayMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
 		PeakDB: st.PeakDB, RMSDB: st.RMSDB,
+		ClockPPM: st.Lock.PPM, FrameJitterMS: st.Lock.JitterMS, Repeated: st.Lock.Repeated, Surplus: st.Lock.Surplus,
+		SoundPresent: st.Sound, SoundReason: st.SoundError, SoundPPM: st.Lock.SoundPPM, ResamplePPM: st.Lock.ResamplePPM,
+		SoundOffsetMS: st.Lock.OffsetMS, SoundSlips: st.Lock.Slips,
+	}
+	if g := st.Signal; g.Is != "" {
+		in.Engine.Signal = &control.Signal{State: g.Is, Format: g.Format, Text: g.Text, Remedy: g.Remedy, Card: g.Card, Input: g.Input}
+	}
+	if st.Reforming {
+		in.Engine.Up = true // it is being replaced, which is no fault
 	}
 	switch {
 	case st.Present && st.Splice.Origin == engine.FromEngine:
@@ -136,7 +145,9 @@ func engineStatus(in *control.Input, st engine.Stats) {
 		in.State = control.InputLost
 		in.Filling = true
 	}
-	if !st.Present || !st.Up {
+	if s := in.Engine.Signal; s != nil && !st.Signal.Good {
+		in.Reason = s.Text
+	} else if !st.Present || !st.Up {
 		in.Reason = cmp.Or(st.Capture, st.Failure)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"quartet/capture"
 	"quartet/capture/engine"
 	"quartet/capture/mpegts"
+	"quartet/capture/sdi"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
@@ -262,6 +263,9 @@ func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 			fmt.Sprintf("%.1f of %.1f Mbit/s", float64(e.RateBPS)/1e6, float64(e.HighestBPS)/1e6))
 		h.Set(now, health.SlateOnAir, health.ResourceInput, e.OnAir != string(engine.FromEngine) && e.Up && e.InputPresent && now > engineStarts, e.Reason)
 	}
+	if e := in.Engine; e != nil {
+		w.lookAtSignal(now, e, s.doc)
+	}
 	h.Set(now, health.InputLost, health.ResourceInput, lost, in.Reason)
 	limit := s.doc.Output.MaxBitrateKbps.BitsPerSecond()
 	h.Set(now, health.InputOverrate, health.ResourceInput, in.BitrateBPS > limit*102/100,
@@ -282,6 +286,29 @@ func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 		}
 	}
 	h.Set(now, health.InputUnprotected, health.ResourceInput, s.present && missing != "", missing+" is missing")
+}
+
+// signalCodes are the conditions of a capture device, by what it says.
+var signalCodes = map[string]health.Code{
+	string(sdi.Missing): health.DeviceMissing, string(sdi.Refused): health.DeviceMissing, string(sdi.Busy): health.DeviceBusy,
+	string(sdi.NoSignal): health.SignalNone, string(sdi.Unlocked): health.SignalUnlocked, string(sdi.Unsupported): health.SignalFormat,
+}
+
+// lookAtSignal sets the conditions of the capture device and the sound card.
+func (w *watcher) lookAtSignal(now time.Duration, e *control.Engine, doc *config.Box) {
+	h, code, text := w.health, health.Code(""), ""
+	if g := e.Signal; g != nil {
+		code, text = signalCodes[g.State], g.Text
+		// The kernel lets two programs open a device, and one take its frames.
+		if code == "" && !e.InputPresent && strings.Contains(e.Reason, "busy") {
+			code, text = health.DeviceBusy, e.Reason
+		}
+	}
+	for _, c := range []health.Code{health.DeviceMissing, health.DeviceBusy, health.SignalNone, health.SignalUnlocked, health.SignalFormat} {
+		h.Set(now, c, health.ResourceInput, c == code, text)
+	}
+	silent := doc.Input.AudioDevice != "" && e.Up && code == "" && e.InputPresent && !e.SoundPresent
+	h.Set(now, health.SoundLost, health.ResourceInput, silent, e.SoundReason)
 }
 
 // lookAtPath sets a path's conditions and tells whether it delivers.

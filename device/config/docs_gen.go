@@ -111,6 +111,7 @@ var fieldDocs = map[string]string{
 	"Encoder.Height":                 "Height of the picture in pixels; an even number, of interlaced pictures a multiple of 4.",
 	"Encoder.FrameRate":              "Frames (not fields) per second. An input of another rate or size is converted.",
 	"Encoder.Interlaced":             "Encode interlaced, top field first. false: interlaced input is deinterlaced.",
+	"Encoder.FollowInput":            "Take size, frame rate and scan from the SDI signal, and begin anew with a key frame when they change, which shows the slate for a second or two; width, height, frame_rate and interlaced hold until there is a signal. false: every signal is converted to those, without a break.",
 	"Encoder.Chroma":                 "Chroma subsampling.",
 	"Encoder.BitDepth":               "Bits of a sample.",
 	"Encoder.GOPFrames":              "Frames from one key frame to the next. 0: as the profile says.",

@@ -34,6 +34,11 @@ type Encoder struct {
 	// Encode interlaced, top field first. false: interlaced input is
 	// deinterlaced.
 	Interlaced bool `json:"interlaced"`
+	// Take size, frame rate and scan from the SDI signal, and begin anew with a key
+	// frame when they change, which shows the slate for a second or two; width,
+	// height, frame_rate and interlaced hold until there is a signal. false: every
+	// signal is converted to those, without a break.
+	FollowInput bool `json:"follow_input"`
 	// Chroma subsampling.
 	Chroma string `json:"chroma" default:"4:2:0" enum:"4:2:0|4:2:2"`
 	// Bits of a sample.

@@ -62,6 +62,7 @@ func TestEncoderRules(t *testing.T) {
 		"encoder.audio[1].pid: 300 is also":          func(b *Box) { b.Encoder.Audio = audio(300, 300) },
 		"encoder.service.video_pid: 256 is also":     func(b *Box) { b.Encoder.Service.VideoPID = 256 },
 		"encoder.audio: has no effect with no_sound": func(b *Box) { b.Encoder.Audio, b.Encoder.NoSound = audio(300), true },
+		"encoder.follow_input: has no effect":        func(b *Box) { b.Encoder.FollowInput = true },
 		"input.url: \"test://ball\" is not a":        func(b *Box) { b.Input.URL = "test://ball" },
 		"input.audio_device: has no effect":          func(b *Box) { b.Input.AudioDevice = "hw:0" },
 		"encoder.element: \"x264-enc\" is not":       func(b *Box) { b.Encoder.Element = "x264-enc" },

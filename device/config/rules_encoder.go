@@ -15,6 +15,9 @@ func (b *Box) encoderRules(r *report) {
 	if e.NoSound && len(e.Audio) > 0 {
 		r.errors.addf("encoder.audio", "remove it, or no_sound", "has no effect with no_sound")
 	}
+	if b.Input.Type != TypeSDI {
+		r.unused("encoder", *e, "with input.type "+b.Input.Type, "follow_input")
+	}
 	if e.Slate != SlateImage {
 		r.unused("encoder", *e, "with slate "+e.Slate, "slate_image")
 	} else if e.SlateImage == "" {

@@ -14,7 +14,13 @@ const (
 
 	// Feed.
 	EngineDown       Code = "engine-down"
+	DeviceMissing    Code = "input-device-missing"
+	DeviceBusy       Code = "input-device-busy"
+	SignalNone       Code = "input-no-signal"
+	SignalUnlocked   Code = "input-unlocked"
+	SignalFormat     Code = "input-format-unsupported"
 	InputLost        Code = "input-lost"
+	SoundLost        Code = "sound-lost"
 	InputTSPriority1 Code = "input-ts-priority1"
 	InputTSPriority2 Code = "input-ts-priority2"
 	SlateOnAir       Code = "slate-on-air"
@@ -80,12 +86,31 @@ func Catalogue() []Definition {
 		{Code: EngineDown, Severity: Major, HoldOff: 5 * s,
 			Text:   "The media engine has ended or hangs; the slate is sent while it is started again",
 			Remedy: "If it stays, read its reason: it names a missing element with its package, or the device that fails. If it comes again and again, try another encoder.element or a lower load, and report it."},
-		{Code: InputLost, Severity: Critical, HoldOff: 2 * s, MaskedBy: []Code{EngineDown},
+		// The slate is on air at once, and so is the reason (ACCEPTANCE F13: 500 ms).
+		{Code: DeviceMissing, Severity: Critical, HoldOff: 2 * s,
+			Text:   "The capture device is not there, or cannot be used",
+			Remedy: "Check that the card is plugged in and its driver loaded (`v4l2-ctl --list-devices`), the number in input.url, and that the user of quartetd is in group video. The capture begins by itself when the device comes."},
+		{Code: DeviceBusy, Severity: Critical, HoldOff: 2 * s,
+			Text:   "Another program uses the capture device",
+			Remedy: "End it: `fuser -v` with the device's path shows which it is."},
+		{Code: SignalNone, Severity: Critical, HoldOff: 2 * s,
+			Text:   "No signal at the capture device",
+			Remedy: "Check the source, its cable, and that it is plugged into the card's right connector."},
+		{Code: SignalUnlocked, Severity: Critical, HoldOff: 2 * s,
+			Text:   "The card does not lock to the signal",
+			Remedy: "The signal is there and is not clean. Try another, shorter cable and another output of the source; 3G and above need better cable than HD."},
+		{Code: SignalFormat, Severity: Critical, HoldOff: 2 * s,
+			Text:   "The card cannot take the signal's format",
+			Remedy: "Set the source to a format that the card takes; the reason names what it is now."},
+		{Code: InputLost, Severity: Critical, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, DeviceMissing, DeviceBusy, SignalNone, SignalUnlocked, SignalFormat},
 			Text:   "No feed",
 			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends. For SDI check that the format is one that the card takes."},
-		{Code: SlateOnAir, Severity: Critical, HoldOn: 300 * time.Millisecond, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost},
+		{Code: SlateOnAir, Severity: Critical, HoldOn: 300 * time.Millisecond, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost, DeviceMissing, DeviceBusy, SignalNone, SignalUnlocked, SignalFormat},
 			Text:   "The slate is on air in place of the picture",
 			Remedy: "Somebody has switched it on, or the engine's stream is not accepted: see its reason in the status."},
+		{Code: SoundLost, Severity: Major, HoldOn: s, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost},
+			Text:   "No sound from the sound device; silence is sent",
+			Remedy: "Check input.audio_device against `arecord -l`, that no other program uses it, and that the user of quartetd is in group audio. The picture goes on."},
 		// The checks stay active for 5 s after their last error, which is the rest
 		// of the 10 s.
 		{Code: InputTSPriority1, Severity: Major, HoldOff: 3 * s,

@@ -33,7 +33,10 @@ var directions = []struct {
 	{"capture", []string{"capture/mpegts"}},
 	{"capture/udp", []string{"capture", "capture/mpegts", "fec/st2022", "uplink/rtp"}},
 	{"capture/srt", []string{"capture", "capture/mpegts", "uplink/srt"}},
-	{"capture/engine", []string{"capture", "capture/confidence", "capture/mpegts"}},
+	{"capture/genlock", nil},
+	{"capture/sdi", nil},
+	{"capture/sdi/sditest", []string{"capture/sdi"}},
+	{"capture/engine", []string{"capture", "capture/confidence", "capture/mpegts", "capture/sdi"}},
 	{"capture/...", []string{"capture", "capture/mpegts"}},
 
 	// The two ends of the path.
