@@ -15,6 +15,7 @@ import (
 const (
 	InputTest = "test" // bars, tone, counter and clock, made by the engine
 	InputV4L2 = "v4l2" // a V4L2 device, with ALSA for the sound
+	InputTS   = "ts"   // a transport stream, which is decoded: it is transcoded
 )
 
 // Profiles preset the encoder; every setting can still be given.
@@ -56,6 +57,7 @@ type Input struct {
 	Kind        string `json:"kind"`
 	Device      string `json:"device,omitempty"`       // v4l2: /dev/videoN
 	AudioDevice string `json:"audio_device,omitempty"` // v4l2: ALSA's name; "": no sound, silence is encoded
+	Service     int    `json:"service,omitempty"`      // ts: programme number; 0: the first with a picture
 	// Wait: the capture begins with the command start, when the daemon has seen
 	// the signal; else at once, with Format.
 	Wait   bool    `json:"wait,omitempty"`
@@ -142,8 +144,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("engine: %s is %v: %s", field, value, want)
 	}
 	switch {
-	case c.Input.Kind != InputTest && c.Input.Kind != InputV4L2:
-		return wrong("input.kind", c.Input.Kind, "test and v4l2 are known")
+	case c.Input.Kind != InputTest && c.Input.Kind != InputV4L2 && c.Input.Kind != InputTS:
+		return wrong("input.kind", c.Input.Kind, "test, v4l2 and ts are known")
 	case c.Input.Kind == InputV4L2 && c.Input.Device == "":
 		return wrong("input.device", `""`, "name a device, such as /dev/video0")
 	case v.Codec != CodecH264 && v.Codec != CodecHEVC:

@@ -65,6 +65,8 @@ type SourceConfig struct {
 	// FollowFormat makes the input's format the encoder's, by another process
 	// when it changes; else the input is converted to the configured one.
 	FollowFormat bool
+	// Feed is what is transcoded: with the input ts.
+	Feed Feed
 	// Nice is added to the nice value that the process would inherit, ≥ 0.
 	Nice int
 	Now  func() time.Duration // monotonic
@@ -77,6 +79,7 @@ type Source struct {
 	cfg        SourceConfig // set at start; of Video what FollowFormat says, guarded by mu
 	ownGOP     int          // set at start, never changed: 0 if the profile's is meant
 	otherSlate chan struct{}
+	pipe       *pipe // from Feed to the process
 
 	mu      sync.Mutex // guards all below; held for one tick, or one read
 	signal  signal
@@ -106,6 +109,7 @@ type state struct {
 	frames     uint64
 	encoder    string
 	capture    string // its last error
+	feed       string // why Feed ended last
 	peak, rms  []float64
 	report     *confidence.Report
 	reportAt   time.Duration
@@ -148,7 +152,10 @@ func New(cfg SourceConfig) (*Source, error) {
 	case cfg.OnLoss != LossSlate && cfg.OnLoss != LossNull && cfg.OnLoss != LossStop:
 		return nil, fmt.Errorf("engine: OnLoss %q: must be slate, null or stop", cfg.OnLoss)
 	}
-	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1)}
+	if (cfg.Feed != nil) != (cfg.Input.Kind == InputTS) {
+		return nil, fmt.Errorf("engine: input %s: Feed is to be given with %s, and only then", cfg.Input.Kind, InputTS)
+	}
+	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1), pipe: newPipe()}
 	s.watchSignal()
 	return s, nil
 }
@@ -166,6 +173,9 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.supervise(ctx) })
+	if s.cfg.Feed != nil {
+		wg.Go(func() { s.runFeed(ctx) })
+	}
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			s.provideSlate(ctx)
@@ -299,7 +309,7 @@ func (s *Source) event(e Event) {
 		}
 		s.st.present, s.st.slate, s.st.sound, s.st.frames = e.Present, e.Slate, e.Sound, max(e.Frames, s.st.frames)
 		if e.Present {
-			s.st.capture = ""
+			s.st.capture, s.st.feed = "", ""
 		}
 		if e.Sound {
 			s.st.soundError = ""

@@ -80,6 +80,9 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.readStream(p) })
+	if s.cfg.Feed != nil {
+		wg.Go(func() { s.pipe.pump(p.feed, p.exited) })
+	}
 	wg.Go(func() { p.events(s.event) })
 	wg.Go(func() { p.pictures(s.keepPicture) })
 	why := s.watch(ctx, p, patience)

@@ -72,9 +72,14 @@ func serve(c *engine.Config, x chosen) error {
 	go s.readCommands(gone)
 	go s.watchEncode(failed)
 	go func() { failed <- s.bridge.run(nil) }()
-	go s.runCapture(video)
-	if soundText(c) != "" {
+	switch {
+	case c.Input.Kind == engine.InputTS:
+		go s.runFeed()
+	case soundText(c) != "":
 		go s.runCapture(audio)
+		fallthrough
+	default:
+		go s.runCapture(video)
 	}
 	beat, eye := time.NewTicker(engine.HeartbeatEvery), time.NewTicker(look)
 	var was engine.Event

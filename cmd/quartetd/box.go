@@ -43,6 +43,7 @@ type boxOptions struct {
 // chain is the parts a packet passes.
 type chain struct {
 	source  capture.Source
+	feed    capture.Source  // the source itself, or what it transcodes
 	watcher *engine.Watcher // nil: nobody looks at a passed-through feed
 	in, out *tap            // nil: monitoring is switched off, and counter counts
 	adapter *adapter        // nil: the rate stays

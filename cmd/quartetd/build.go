@@ -49,7 +49,8 @@ type parts struct {
 	paths      []pathParts
 }
 
-// sourceParts are the settings of the input; one of them is set.
+// sourceParts are the settings of the input; one of them is set, or engine and
+// another, which is transcoded.
 type sourceParts struct {
 	udp    *udp.Config
 	srt    *srt.URL
@@ -148,6 +149,9 @@ func buildSource(doc *config.Box) (s sourceParts, err error) {
 		s.engine, err = buildEngine(doc, u)
 	default:
 		err = fmt.Errorf("type %q is not built into this program", in.Type)
+	}
+	if err == nil && in.Transcode {
+		s.engine, err = buildEngine(doc, u)
 	}
 	return s, err
 }
@@ -270,13 +274,42 @@ func buildKeys(out *config.Output) (key rtp.TagKey, accept []rtp.TagKey, err err
 	return key, accept, nil
 }
 
-// open makes the source; data is a folder for what it keeps.
-func (s sourceParts) open(now func() time.Duration, log *slog.Logger, data string) (capture.Source, error) {
+// open makes the source; data is a folder for what it keeps. feed is the source
+// itself, or what it transcodes; the tap, if there is one, sees its packets.
+func (s sourceParts) open(now func() time.Duration, log *slog.Logger, data string, in *tap) (source, feed capture.Source, err error) {
+	if s.engine == nil {
+		feed, err = s.openFeed(now, log)
+		if source = feed; in != nil {
+			source = watched{feed, in}
+		}
+		return source, feed, err
+	}
+	c := *s.engine
+	c.Now, c.Log, c.Data, c.Program = now, log, data, engineProgram()
+	if c.Input.Kind != engine.InputTS {
+		e, err := engine.New(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		if in != nil {
+			return watched{e, in}, e, nil
+		}
+		return e, e, nil
+	}
+	if feed, err = s.openFeed(now, log); err != nil {
+		return nil, nil, err
+	}
+	c.Feed = feed
+	if in != nil {
+		c.Feed = watched{feed, in}
+	}
+	source, err = engine.New(c)
+	return source, feed, err
+}
+
+// openFeed makes what brings a transport stream from elsewhere.
+func (s sourceParts) openFeed(now func() time.Duration, log *slog.Logger) (capture.Source, error) {
 	switch {
-	case s.engine != nil:
-		c := *s.engine
-		c.Now, c.Log, c.Data, c.Program = now, log, data, engineProgram()
-		return engine.New(c)
 	case s.udp != nil:
 		c := *s.udp
 		c.Now, c.Log = now, log
@@ -325,15 +358,16 @@ func (p *pathParts) connects(q *pathParts, asked config.SRT) bool {
 // newChain opens the parts and puts them together; nothing runs yet. What was
 // opened is closed again if it fails.
 func newChain(p parts, now func() time.Duration, log *slog.Logger, data string, events func(capture.Event)) (c chain, err error) {
-	if c.source, err = p.source.open(now, log, data); err != nil {
-		return c, fmt.Errorf("input: %w", err)
-	}
 	if c.in, err = newTap(p.monitor); err != nil {
 		return c, fmt.Errorf("input.monitor: %w", err)
 	}
-	source := c.source
-	if c.in != nil {
-		source = watched{c.source, c.in}
+	source, feed, err := p.source.open(now, log, data, c.in)
+	if err != nil {
+		return c, fmt.Errorf("input: %w", err)
+	}
+	c.source, c.feed = source, feed
+	if w, ok := source.(watched); ok {
+		c.source = w.Source // for those who ask what it is
 	}
 	if p.watch != nil {
 		w := *p.watch

@@ -22,6 +22,9 @@ func buildEngine(doc *config.Box, u config.URL) (*engine.SourceConfig, error) {
 	if in.Type == config.TypeSDI {
 		c.Input = engine.Input{Kind: engine.InputV4L2, Device: u.File, AudioDevice: in.AudioDevice}
 	}
+	if in.Transcode {
+		c.Input = engine.Input{Kind: engine.InputTS, Service: in.Service}
+	}
 	c.Video = engine.Video{
 		Codec: e.Codec, Encoder: e.Element, Profile: e.Profile, Width: e.Width, Height: e.Height, Interlaced: e.Interlaced,
 		Chroma: e.Chroma, BitDepth: e.BitDepth, GOP: e.GOPFrames, VBVMS: int(e.VBVMS), Preset: e.Preset,

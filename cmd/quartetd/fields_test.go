@@ -74,6 +74,12 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 		"file": func(d *config.Box) {
 			d.Input.Type, d.Input.URL, d.Input.OnInputLoss = config.TypeFile, "file:///tmp/a.ts", config.LossStop
 		},
+		"transcoded": func(d *config.Box) {
+			d.Input.Transcode, d.Confidence.Enabled = true, true
+		},
+		"steady": func(d *config.Box) {
+			d.Input.Type, d.Input.URL, d.Encoder.Adaptive = config.TypeTest, "test://bars", false
+		},
 		"looked at": func(d *config.Box) {
 			d.Confidence.Enabled = true
 		},
@@ -131,7 +137,7 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 func starts(t *testing.T, p parts, doc []byte) {
 	t.Helper()
 	now := func() time.Duration { return 0 }
-	if _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp"); err != nil {
+	if _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp", nil); err != nil {
 		t.Errorf("accepted, and its input is refused at start: %v\n%s", err, doc)
 	}
 	sc := uplink.SenderConfig{Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept}

@@ -61,7 +61,10 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 	default:
 		in.State = control.InputLost
 	}
-	sourceStatus(&in, b.chain.source, &doc.Input)
+	sourceStatus(&in, b.chain.feed, &doc.Input)
+	if e, ok := b.chain.source.(*engine.Source); ok {
+		engineStatus(&in, e.Stats())
+	}
 	if a := b.chain.adapter; a != nil && in.Engine != nil {
 		in.Engine.LowestBPS, in.Engine.HighestBPS = a.bounds()
 	}
@@ -74,8 +77,6 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 // sourceStatus adds what only the kind of source knows.
 func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
-	case *engine.Source:
-		engineStatus(in, s.Stats())
 	case *capsrt.Source:
 		st := s.Stats()
 		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes

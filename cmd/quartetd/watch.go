@@ -163,7 +163,7 @@ func (w *watcher) look(now time.Duration) {
 	doc, set := w.box.current()
 	c := &w.box.chain
 	if c.in != nil {
-		c.in.tick(now, framing(c.source))
+		c.in.tick(now, framing(c.feed))
 		c.out.tick(now, mpegts.FramerStats{})
 	}
 	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc), streams: c.checks(), limits: set.limits}
