@@ -62,7 +62,7 @@ func TestWatchSenses(t *testing.T) {
 		pass(3 * time.Second).want("before: " + c.name)
 		c.change(&s.s.limits, &s.s.senses)
 		if strings.HasPrefix(c.name, "clipped") { // a moment
-			pass(600 * time.Millisecond).want(c.name, c.want...)
+			pass(600*time.Millisecond).want(c.name, c.want...)
 		} else {
 			pass(8*time.Second).want(c.name, c.want...)
 		}

@@ -70,7 +70,7 @@ func (r *Result) Check(t *testing.T, kind config.Kind, base any, build Build) {
 }
 
 // surroundings is what a field's meaning may depend on: the section that it is
-// in, the output of a box, and of its encoder the input.
+// in, the output of a box, of its encoder the input, and of that who looks at it.
 func surroundings(tree any, place string) string {
 	m, ok := tree.(map[string]any)
 	if !ok {
@@ -83,8 +83,11 @@ func surroundings(tree any, place string) string {
 		section = list[i]
 	}
 	around := []any{section, m["output"]}
-	if name == "encoder" {
+	switch name {
+	case "encoder", "confidence":
 		around = append(around, m["input"])
+	case "input":
+		around = append(around, m["confidence"])
 	}
 	text, err := json.Marshal(around)
 	if err != nil {
