@@ -93,6 +93,9 @@ type Path struct {
 
 	up     atomic.Bool
 	unsent atomic.Uint64 // messages not queued because no link was up
+	shed   atomic.Bool   // nothing is queued; see SetLoad
+	bare   atomic.Bool   // no repair packets are queued
+	spared atomic.Uint64 // messages not queued for these two reasons
 	rekey  atomic.Pointer[keys]
 
 	// owned by Run
@@ -149,7 +152,18 @@ func (p *Path) push(at time.Duration, port Port, msg []byte) {
 		p.unsent.Add(1)
 		return
 	}
+	if p.shed.Load() {
+		p.spared.Add(1)
+		return
+	}
 	p.queue.push(at+p.cfg.Stagger, port, msg)
+}
+
+// SetLoad says what the path carries: nothing, without carries; no repair packets,
+// without parity. Its connection and its reports go on. A path begins with both.
+func (p *Path) SetLoad(carries, parity bool) {
+	p.shed.Store(!carries)
+	p.bare.Store(!parity)
 }
 
 // pushTS queues the TS packets of a source packet, in messages as long as the

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"quartet/capture/confidence"
 )
 
 // Descriptors that the process inherits.
@@ -11,6 +13,7 @@ const (
 	FDStream  = 3 // stream socket: transport stream, to the daemon
 	FDControl = 4 // stream socket: one JSON object a line; commands in, events out
 	FDPicture = 5 // packet socket: each message is a JPEG
+	FDFeed    = 6 // stream socket: transport stream, from the daemon: what is to be decoded
 )
 
 // HeartbeatEvery is how often the process says that it lives.
@@ -85,6 +88,9 @@ const (
 	IsError     = "error"     // Text, of Part; a capture that fails is tried again
 	IsInput     = "input"     // Present, Slate or Sound has changed
 	IsLevel     = "level"     // of the sound, ten times a second
+	// Report of picture and sound, a few times a second; Text says what keeps it
+	// from being whole.
+	IsConfidence = "confidence"
 )
 
 // Event is what the process tells.
@@ -106,6 +112,8 @@ type Event struct {
 	// Peak and RMS of each channel in dB full scale.
 	Peak []float64 `json:"peak,omitempty"`
 	RMS  []float64 `json:"rms,omitempty"`
+	// Report is that of IsConfidence.
+	Report *confidence.Report `json:"report,omitempty"`
 }
 
 // maxLine bounds a line of the control socket.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/capture/confidence"
 	"quartet/capture/mpegts"
 	"quartet/capture/sdi"
 )
@@ -64,6 +65,8 @@ type SourceConfig struct {
 	// FollowFormat makes the input's format the encoder's, by another process
 	// when it changes; else the input is converted to the configured one.
 	FollowFormat bool
+	// Feed is what is transcoded: with the input ts.
+	Feed Feed
 	// Nice is added to the nice value that the process would inherit, ≥ 0.
 	Nice int
 	Now  func() time.Duration // monotonic
@@ -76,6 +79,7 @@ type Source struct {
 	cfg        SourceConfig // set at start; of Video what FollowFormat says, guarded by mu
 	ownGOP     int          // set at start, never changed: 0 if the profile's is meant
 	otherSlate chan struct{}
+	pipe       *pipe // from Feed to the process
 
 	mu      sync.Mutex // guards all below; held for one tick, or one read
 	signal  signal
@@ -84,6 +88,7 @@ type Source struct {
 	proc    *process // nil: none runs
 	st      state
 	picture []byte
+	pictAt  time.Duration
 	rate    int64         // in force at the encoder
 	lowerAt time.Duration // when the output's rate follows the encoder's down
 	lowerTo int64
@@ -104,7 +109,10 @@ type state struct {
 	frames     uint64
 	encoder    string
 	capture    string // its last error
+	feed       string // why Feed ended last
 	peak, rms  []float64
+	report     *confidence.Report
+	reportAt   time.Duration
 	memory     int
 	lostAt     time.Duration
 	everOnAir  bool
@@ -144,7 +152,10 @@ func New(cfg SourceConfig) (*Source, error) {
 	case cfg.OnLoss != LossSlate && cfg.OnLoss != LossNull && cfg.OnLoss != LossStop:
 		return nil, fmt.Errorf("engine: OnLoss %q: must be slate, null or stop", cfg.OnLoss)
 	}
-	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1)}
+	if (cfg.Feed != nil) != (cfg.Input.Kind == InputTS) {
+		return nil, fmt.Errorf("engine: input %s: Feed is to be given with %s, and only then", cfg.Input.Kind, InputTS)
+	}
+	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1), pipe: newPipe()}
 	s.watchSignal()
 	return s, nil
 }
@@ -162,6 +173,9 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.supervise(ctx) })
+	if s.cfg.Feed != nil {
+		wg.Go(func() { s.runFeed(ctx) })
+	}
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			s.provideSlate(ctx)
@@ -295,11 +309,13 @@ func (s *Source) event(e Event) {
 		}
 		s.st.present, s.st.slate, s.st.sound, s.st.frames = e.Present, e.Slate, e.Sound, max(e.Frames, s.st.frames)
 		if e.Present {
-			s.st.capture = ""
+			s.st.capture, s.st.feed = "", ""
 		}
 		if e.Sound {
 			s.st.soundError = ""
 		}
+	case IsConfidence:
+		s.st.report, s.st.reportAt = e.Report, s.st.beatAt
 	case IsLevel:
 		s.st.peak, s.st.rms = e.Peak, e.RMS
 	case IsError:
@@ -315,7 +331,7 @@ func (s *Source) event(e Event) {
 
 func (s *Source) keepPicture(jpeg []byte) {
 	s.mu.Lock()
-	s.picture = jpeg
+	s.picture, s.pictAt = jpeg, s.cfg.Now()
 	s.mu.Unlock()
 }
 
@@ -355,10 +371,21 @@ func (s *Source) Command(c Command) error {
 	return s.proc.send(c)
 }
 
-// Picture returns the latest thumbnail, a JPEG of 320×180; nil before the first.
-// It must not be written to.
-func (s *Source) Picture() []byte {
+// Picture returns the latest thumbnail, a JPEG of 320×180, and when it came; nil
+// before the first. It must not be written to.
+func (s *Source) Picture() ([]byte, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.picture
+	return s.picture, s.pictAt
+}
+
+// Confidence returns what the process last reported of picture and sound, and
+// how old that is; nil while it has not. It is not to be changed.
+func (s *Source) Confidence() (*confidence.Report, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.st.report == nil || !s.st.up {
+		return nil, 0
+	}
+	return s.st.report, s.cfg.Now() - s.st.reportAt
 }

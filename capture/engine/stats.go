@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +56,7 @@ func (s *Source) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Stats{
-		Up: s.st.up, Starts: s.st.starts, Failure: s.st.failure, Encoder: s.st.encoder, Present: s.st.present, Capture: s.st.capture,
+		Up: s.st.up, Starts: s.st.starts, Failure: s.st.failure, Encoder: s.st.encoder, Present: s.st.present, Capture: cmp.Or(s.st.feed, s.st.capture),
 		Sound: s.st.sound, SoundError: s.st.soundError, Signal: sig, Reforming: s.st.reforming != "",
 		Slate: s.st.slate, Frames: s.st.frames, RateBPS: s.rate, PeakDB: s.st.peak, RMSDB: s.st.rms, MemoryMiB: s.st.memory,
 		SlateAfterMS: s.st.downMS, BackAfterMS: s.st.recoveryMS,

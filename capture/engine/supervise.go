@@ -50,8 +50,10 @@ func (s *Source) supervise(ctx context.Context) {
 }
 
 // environment gives GStreamer a place for its list of plugins that lasts.
-func (s *Source) environment() []string {
-	return []string{"GST_REGISTRY=" + filepath.Join(s.cfg.Data, "gstreamer-registry.bin")}
+func (s *Source) environment() []string { return registry(s.cfg.Data) }
+
+func registry(data string) []string {
+	return []string{"GST_REGISTRY=" + filepath.Join(data, "gstreamer-registry.bin")}
 }
 
 // runOnce runs one process until it ends or has to be killed.
@@ -78,6 +80,9 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.readStream(p) })
+	if s.cfg.Feed != nil {
+		wg.Go(func() { s.pipe.pump(p.feed, p.exited) })
+	}
 	wg.Go(func() { p.events(s.event) })
 	wg.Go(func() { p.pictures(s.keepPicture) })
 	why := s.watch(ctx, p, patience)

@@ -245,7 +245,7 @@ func encodeText(c *engine.Config, x chosen) string {
 			parts = append(parts, "sound. ! queue max-size-time=500000000 max-size-buffers=0 max-size-bytes=0 leaky=downstream ! "+audioText(c, i, x.audio[i]))
 		}
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(append(parts, sensesText(c)...), " ")
 }
 
 // slateText describes the pipeline that makes the slate's file.

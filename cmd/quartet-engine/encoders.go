@@ -168,11 +168,20 @@ func neededFor(c *engine.Config) (list []struct{ element, from string }) {
 	if c.Input.Kind == engine.InputTest {
 		add("timeoverlay", "gstreamer1.0-x")
 		add("timecodestamper", "gstreamer1.0-plugins-bad")
+	} else if c.Input.Kind == engine.InputTS {
+		add("tsdemux", "gstreamer1.0-plugins-bad")
+		add("avdec_h264", "gstreamer1.0-libav")
+		if c.Pairs() > 1 {
+			add("audiomixer", "gstreamer1.0-plugins-base")
+		}
 	} else {
 		add("v4l2src", "gstreamer1.0-plugins-good")
 		if c.Input.AudioDevice != "" {
 			add("alsasrc", "gstreamer1.0-alsa")
 		}
+	}
+	if c.Watch != nil {
+		add("appsink", "gstreamer1.0-plugins-base")
 	}
 	if c.Slate.Kind == engine.SlateImage {
 		add("pngdec", "gstreamer1.0-plugins-good")

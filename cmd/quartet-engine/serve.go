@@ -32,6 +32,7 @@ type server struct {
 	// set at start, never changed
 	config  *engine.Config
 	chosen  chosen
+	senses  *senses // nil: nothing is watched
 	encode  *pipeline
 	bridge  *bridge
 	control *os.File
@@ -62,15 +63,23 @@ func serve(c *engine.Config, x chosen) error {
 		return err
 	}
 	s.encode.play()
+	if err = s.startSenses(); err != nil {
+		return err
+	}
 	s.send(engine.Event{Is: engine.IsReady, Encoder: x.video.element})
 	failed, gone := make(chan error, 2), make(chan struct{})
 	// The process ends with serve: nothing joins these, exit does.
 	go s.readCommands(gone)
 	go s.watchEncode(failed)
 	go func() { failed <- s.bridge.run(nil) }()
-	go s.runCapture(video)
-	if soundText(c) != "" {
+	switch {
+	case c.Input.Kind == engine.InputTS:
+		go s.runFeed()
+	case soundText(c) != "":
 		go s.runCapture(audio)
+		fallthrough
+	default:
+		go s.runCapture(video)
 	}
 	beat, eye := time.NewTicker(engine.HeartbeatEvery), time.NewTicker(look)
 	var was engine.Event
@@ -90,6 +99,9 @@ func serve(c *engine.Config, x chosen) error {
 				s.send(now)
 			}
 		case <-beat.C:
+			if s.senses != nil {
+				s.send(engine.Event{Is: engine.IsConfidence, Report: s.senses.report()})
+			}
 			s.send(s.bridge.state())
 		}
 	}

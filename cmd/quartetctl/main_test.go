@@ -253,7 +253,10 @@ func TestExample(t *testing.T) {
 }
 
 // box is a media plane without media.
-type box struct{ reload, probe error }
+type box struct {
+	reload, probe error
+	blind         bool // there is no picture
+}
 
 func (b *box) Status() control.Status {
 	return control.Status{

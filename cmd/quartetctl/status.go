@@ -156,6 +156,16 @@ func table(s control.Status, sc screen) string {
 	if s.Input.Monitor != nil {
 		line("stream", streamLine(s.Input.Monitor, s.Output.Monitor, sc))
 	}
+	if c := s.Input.Confidence; c != nil {
+		line("video", pictureLine(c, sc))
+		for i := range c.Sound {
+			label := ""
+			if i == 0 {
+				label = "sound"
+			}
+			line(label, soundLine(i, &c.Sound[i], sc))
+		}
+	}
 	line("plan", planLine(s.Plan, sc))
 	for _, n := range s.Plan.Notes {
 		line("", clean(n))

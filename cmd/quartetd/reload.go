@@ -70,10 +70,15 @@ func (b *box) apply(next loaded) (changed []string, err error) {
 	}
 	if source, ok := b.chain.source.(*engine.Source); ok && set.source.engine.Mux.RateBPS != was.source.engine.Mux.RateBPS {
 		bps := set.source.engine.Mux.RateBPS
-		if err := source.SetRate(bps); err != nil {
-			return nil, err // unreachable: build has checked it
+		if a := b.chain.adapter; a == nil {
+			if err := source.SetRate(bps); err != nil {
+				return nil, err // unreachable: build has checked it
+			}
 		}
 		changed = append(changed, fmt.Sprintf("encoder: %d kbit/s", bps/1000))
+	}
+	if a := b.chain.adapter; a != nil && set.adapt != nil {
+		a.setConfig(*set.adapt)
 	}
 	for i := range set.paths {
 		if d := redial[i]; d != nil {
@@ -95,8 +100,9 @@ func fixedChanges(old, doc *config.Box) (fields []string) {
 	differ("name", old.Name, doc.Name)
 	differ("input", old.Input, doc.Input)
 	encoder := doc.Encoder
-	encoder.BitrateKbps = old.Encoder.BitrateKbps
-	differ("encoder (but for its bitrate_kbps)", old.Encoder, encoder)
+	encoder.BitrateKbps, encoder.MinBitrateKbps = old.Encoder.BitrateKbps, old.Encoder.MinBitrateKbps
+	differ("encoder (but for its bit rates)", old.Encoder, encoder)
+	differ("confidence", old.Confidence, doc.Confidence)
 	differ("control", old.Control, doc.Control)
 	differ("log", old.Log, doc.Log)
 	if len(old.Paths) != len(doc.Paths) {

@@ -35,6 +35,7 @@ func (b *box) Status() control.Status {
 		Input: b.inputStatus(doc), Plan: planStatus(set.plan, b.chain.sender.Stats().FEC),
 	}
 	s.Input.Monitor = monitorStatus(b.chain.in, b.wall)
+	s.Input.Confidence = b.confidenceStatus(set.limits)
 	s.Output.Monitor = monitorStatus(b.chain.out, b.wall)
 	for i, p := range b.chain.sender.Paths() {
 		s.Paths = append(s.Paths, pathStatus(now, doc, i, &set.paths[i], p.Stats(), b.watch.rates(set.paths[i].Name)))
@@ -60,7 +61,13 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 	default:
 		in.State = control.InputLost
 	}
-	sourceStatus(&in, b.chain.source, &doc.Input)
+	sourceStatus(&in, b.chain.feed, &doc.Input)
+	if e, ok := b.chain.source.(*engine.Source); ok {
+		engineStatus(&in, e.Stats())
+	}
+	if a := b.chain.adapter; a != nil && in.Engine != nil {
+		in.Engine.LowestBPS, in.Engine.HighestBPS = a.bounds()
+	}
 	if in.State == control.InputOK {
 		in.Reason = ""
 	}
@@ -70,8 +77,6 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 // sourceStatus adds what only the kind of source knows.
 func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
-	case *engine.Source:
-		engineStatus(in, s.Stats())
 	case *capsrt.Source:
 		st := s.Stats()
 		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
@@ -167,7 +172,7 @@ func pathStatus(now time.Duration, box *config.Box, i int, set *pathParts, st up
 		Name: st.Name, Leg: st.Leg, Profile: st.Profile, State: string(st.State), Reason: st.Reason,
 		Interface: doc.Interface, Encrypted: doc.Passphrase != "" && doc.Profile != config.ProfileRTP,
 		LatencyMS: inMS(set.SRTLatency), StaggerMS: st.Stagger, BitrateBPS: rate.bps, SendLossPercent: rate.sendLoss,
-		Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
+		Shed: st.Shed, ParityShed: st.Bare, Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
 	}
 	if doc.Profile == config.ProfileRTPFEC {
 		p.Group = box.MergeGroupOf(i)

@@ -58,6 +58,20 @@ func (c *Client) Probe(ctx context.Context, where string) (p Probe, err error) {
 	return p, c.ask(ctx, http.MethodGet, "/v1/probe?at="+url.QueryEscape(where), &p)
 }
 
+// Thumbnail asks for the latest small picture.
+func (c *Client) Thumbnail(ctx context.Context) (t Thumbnail, err error) {
+	resp, err := c.do(ctx, http.MethodGet, "/v1/thumbnail")
+	if err != nil {
+		return t, err
+	}
+	defer resp.Body.Close()
+	if t.JPEG, err = io.ReadAll(io.LimitReader(resp.Body, maxReply)); err != nil {
+		return t, fmt.Errorf("the answer of %s cannot be read: %w", c.socket, err)
+	}
+	t.Time, err = http.ParseTime(resp.Header.Get("Last-Modified"))
+	return t, err
+}
+
 // Conditions asks for the list of conditions.
 func (c *Client) Conditions(ctx context.Context) (l Conditions, err error) {
 	return l, c.ask(ctx, http.MethodGet, "/v1/conditions", &l)

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // media is a media plane without media.
 type media struct {
+	thumbnail func() (Thumbnail, error)
 	reload    func() (Reload, error)
 	preflight func(ctx context.Context, path string) (Preflight, error)
 }
@@ -40,6 +41,8 @@ func (m *media) Probe(where string) (Probe, error) {
 	}
 	return Probe{}, ErrNoPlace
 }
+
+func (m *media) Thumbnail() (Thumbnail, error) { return m.thumbnail() }
 
 func (m *media) Reload(context.Context) (Reload, error) { return m.reload() }
 
@@ -124,6 +127,21 @@ func TestProbe(t *testing.T) {
 		_, err := b.client.Probe(t.Context(), where)
 		if e := (*Error)(nil); !errors.As(err, &e) || e.Code != code {
 			t.Errorf("%q: %v", where, err)
+		}
+	}
+}
+
+func TestThumbnail(t *testing.T) {
+	b := start(t)
+	b.media.thumbnail = func() (Thumbnail, error) { return Thumbnail{[]byte("a picture"), epoch}, nil }
+	if p, err := b.client.Thumbnail(t.Context()); err != nil || string(p.JPEG) != "a picture" || !p.Time.Equal(epoch) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for err, code := range map[error]int{fmt.Errorf("%w yet", ErrNoThumbnail): http.StatusNotFound, errors.New("other"): http.StatusConflict} {
+		b.media.thumbnail = func() (Thumbnail, error) { return Thumbnail{}, err }
+		_, got := b.client.Thumbnail(t.Context())
+		if e := (*Error)(nil); !errors.As(got, &e) || e.Code != code || e.Text != err.Error() {
+			t.Errorf("%v: %v", err, got)
 		}
 	}
 }

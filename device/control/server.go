@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ var ErrNoPath = errors.New("no such path")
 // ErrNoPlace is returned by Media.Probe for a place that does not exist.
 var ErrNoPlace = errors.New("no such place")
 
+// ErrNoThumbnail is returned by Media.Thumbnail while there is no picture.
+var ErrNoThumbnail = errors.New("no picture")
+
 // Media is what the server asks of the media plane. Its methods are called
 // from several goroutines.
 type Media interface {
@@ -39,6 +43,9 @@ type Media interface {
 	// Probe returns all that is known of the stream at a place, AtInput or
 	// AtOutput. ErrNoPlace for another.
 	Probe(where string) (Probe, error)
+	// Thumbnail returns the latest small picture; an error that wraps
+	// ErrNoThumbnail if there is none.
+	Thumbnail() (Thumbnail, error)
 	// Reload reads the configuration again, and logs what it changed. Its error
 	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
@@ -94,6 +101,7 @@ func Listen(cfg Config) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/probe", s.probe)
+	mux.HandleFunc("GET /v1/thumbnail", s.thumbnail)
 	mux.HandleFunc("GET /v1/conditions", s.conditions)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/reload", s.reload)
@@ -207,6 +215,25 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	default:
 		reply(w, http.StatusOK, p)
 	}
+}
+
+// thumbnail answers with a JPEG; Last-Modified says when it was made.
+func (s *Server) thumbnail(w http.ResponseWriter, _ *http.Request) {
+	t, err := s.cfg.Media.Thumbnail()
+	switch {
+	case errors.Is(err, ErrNoThumbnail):
+		refuse(w, http.StatusNotFound, err)
+		return
+	case err != nil:
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "image/jpeg")
+	h.Set("Content-Length", strconv.Itoa(len(t.JPEG)))
+	h.Set("Last-Modified", t.Time.UTC().Format(http.TimeFormat))
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(t.JPEG) // the reader went away
 }
 
 func (s *Server) conditions(w http.ResponseWriter, _ *http.Request) {

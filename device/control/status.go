@@ -47,6 +47,8 @@ type Input struct {
 	Losses           uint64  `json:"losses_total"`        // times the feed was lost
 	// What the media engine does; nil where the feed is passed through.
 	Engine *Engine `json:"engine,omitempty"`
+	// Picture and sound; nil where they are not watched.
+	Confidence *Confidence `json:"confidence,omitempty"`
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
 	// The transport stream as it comes; nil where monitoring is switched off.
@@ -83,6 +85,8 @@ type Engine struct {
 	SoundSlips    uint64    `json:"sound_slips_total"`      // times that sound was placed anew
 	LateFrames    uint64    `json:"late_frames_total"`      // encoded after they were to be shown
 	RateBPS       int64     `json:"rate_bps"`               // of the whole stream, as asked for
+	HighestBPS    int64     `json:"highest_rate_bps"`       // what it is while the paths carry it; 0: the rate does not adapt
+	LowestBPS     int64     `json:"lowest_rate_bps"`
 	Stuffing      uint64    `json:"null_packets_total"`
 	LeadMS        float64   `json:"lead_ms"`  // what a frame is ahead of its time
 	DelayMS       float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
@@ -237,6 +241,9 @@ type Path struct {
 	Local     string  `json:"local,omitempty"`
 	Interface string  `json:"interface,omitempty"`
 	Encrypted bool    `json:"encrypted"`
+	// What is withheld because the path is too weak; see adaptive.
+	Shed       bool `json:"shed"`        // everything
+	ParityShed bool `json:"parity_shed"` // repair packets
 
 	// What this end knows.
 	BitrateBPS      int64   `json:"bitrate_bps"`
