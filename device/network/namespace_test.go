@@ -1,0 +1,3 @@
+package network
+
+func childNamespace() int { return 2 }
