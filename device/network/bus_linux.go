@@ -58,8 +58,8 @@ func (l *Linux) call(ctx context.Context, service string, f func(*dbus.Conn) err
 
 // networkdReload has networkd read its files again; it sets up anew the
 // interfaces whose file changed, and no other.
-func (l *Linux) networkdReload(ctx context.Context) error {
-	err := l.call(ctx, networkdName, func(c *dbus.Conn) error {
+func (l *Linux) networkdReload(ctx context.Context) (running bool, err error) {
+	err = l.call(ctx, networkdName, func(c *dbus.Conn) error {
 		call := c.Object(networkdName, networkdPath).CallWithContext(ctx, networkdMan+".Reload", 0)
 		if call.Err != nil {
 			return fmt.Errorf("systemd-networkd does not reload: %w", call.Err)
@@ -67,9 +67,9 @@ func (l *Linux) networkdReload(ctx context.Context) error {
 		return nil
 	})
 	if errors.Is(err, errAway) {
-		return nil
+		return false, nil
 	}
-	return err
+	return true, err
 }
 
 // maxDescribe bounds networkd's description of itself.

@@ -116,10 +116,10 @@ func (l *Linux) put(f File) error {
 
 // Reload implements System.
 func (l *Linux) Reload(ctx context.Context, vlans []string) error {
-	if err := l.networkdReload(ctx); err != nil {
+	if running, err := l.networkdReload(ctx); err != nil || !running {
 		return err
 	}
-	// networkd makes VLANs and never removes one.
+	// networkd makes VLANs and never removes one. Without it, none are ours.
 	links, err := netlink.LinkList()
 	if err != nil {
 		return fmt.Errorf("list the interfaces: %w", err)
