@@ -45,7 +45,8 @@ type Server struct {
 	// set at start, never changed
 	cfg      ServerConfig
 	listener *net.UnixListener
-	file     os.FileInfo // of the socket, to remove no other
+	file     os.FileInfo   // of the socket, to remove no other
+	patience time.Duration // with a peer that says nothing
 }
 
 // Listen makes the socket with mode 0660; its group is the process's. A socket
@@ -90,7 +91,7 @@ func Listen(cfg ServerConfig) (*Server, error) {
 		os.Remove(temporary)
 		return fail(err)
 	}
-	return &Server{cfg: cfg, listener: l, file: info}, nil
+	return &Server{cfg: cfg, listener: l, file: info, patience: requestTime}, nil
 }
 
 // Run serves until ctx ends; it returns when every connection is done with.
@@ -142,7 +143,7 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) {
 	}
 	r := bufio.NewReaderSize(c, 4096)
 	for ctx.Err() == nil {
-		if c.SetReadDeadline(time.Now().Add(requestTime)) != nil {
+		if c.SetReadDeadline(time.Now().Add(s.patience)) != nil {
 			return
 		}
 		line, err := readLine(r, maxRequest)

@@ -24,7 +24,7 @@ type served struct {
 	socket string
 }
 
-func serve(t *testing.T, allowed func(Peer) error) *served {
+func serve(t *testing.T, allowed func(Peer) error, change ...func(*Server)) *served {
 	t.Helper()
 	sys := &fakeSystem{}
 	k := NewKeeper(KeeperConfig{Store: &Store{fs: newDisk()}, System: sys, Hostname: hostname, Boot: "b", Now: func() time.Duration { return 0 }})
@@ -40,6 +40,9 @@ func serve(t *testing.T, allowed func(Peer) error) *served {
 	s, err := Listen(ServerConfig{Socket: socket, Keeper: k, System: sys, Allowed: allowed, Earliest: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -263,7 +266,7 @@ func TestBadRequests(t *testing.T) {
 // More connections than there is room for wait; those that say nothing are
 // closed, and then it is the others' turn.
 func TestIdleConnectionsAreClosed(t *testing.T) {
-	s := serve(t, anybody)
+	s := serve(t, anybody, func(s *Server) { s.patience = 200 * time.Millisecond })
 	var idle []net.Conn
 	for range maxConnections {
 		c, err := net.Dial("unix", s.socket)
