@@ -3,8 +3,8 @@
 // (docs/network.md lists them), and answers quartet-manage over a Unix socket.
 //
 // Reading order: main.go (flags, signals), run.go (the daemon), oneshot.go (the
-// two short jobs that have rights which the daemon has not), serial.go (what
-// the box is called).
+// two short jobs that have rights which the daemon has not), rights_linux.go
+// (what it gives up), serial.go (what the box is called).
 package main
 
 import (

@@ -4,22 +4,62 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"quartet/device/network"
 	"quartet/device/notify"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("QUARTET_NETD_CHILD") == "shed" {
+		if err := shed(rights); err != nil {
+			panic(err)
+		}
+		b, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			panic(err)
+		}
+		os.Stdout.Write(b)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// Started by hand as root, the daemon keeps two capabilities and can get no
+// other back.
+func TestRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: who has no rights gives none up")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), "QUARTET_NETD_CHILD=shed")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
+		want := fmt.Sprintf("%s:\t%016x\n", set, 1<<unix.CAP_NET_ADMIN|1<<unix.CAP_SYS_TIME)
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
 
 func invoke(stdin string, args ...string) (code int, stdout, stderr string) {
 	var o, e bytes.Buffer
@@ -128,7 +168,7 @@ func TestHostname(t *testing.T) {
 }
 
 const box = `{"version": 1, "name": "b", "input": {"type": "rtp", "url": "rtp://239.1.1.1:5000", "interface": "eth1", "fec": "st2022-1", "second": {"url": "rtp://239.1.1.2:5100"}},
- "output": {}, "paths": [{"name": "a", "profile": "ts", "url": "srt://192.0.2.1:9000"}, {"name": "b", "profile": "ts", "url": "srt://:9001"}]}`
+ "output": {}, "paths": [{"name": "a", "profile": "ts", "url": "srt://192.0.2.1:9000"}, {"name": "b", "profile": "ts", "url": "srt://:9001", "passphrase": "sealed:v1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`
 
 func TestFirewall(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "box.json")

@@ -24,6 +24,9 @@ import (
 var made = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func run(o options, stderr io.Writer) error {
+	if err := shed(rights); err != nil {
+		return err
+	}
 	log := logging.New(config.Default[config.Log](), stderr)
 	gid, err := groupID(o.group)
 	if err != nil {

@@ -243,14 +243,14 @@ func TestUsersAndFolders(t *testing.T) {
 		for _, s := range u {
 			switch s.key {
 			case "User", "Group", "SupplementaryGroups":
-				for _, who := range strings.Fields(s.value) {
+				for who := range strings.FieldsSeq(s.value) {
 					if !known[who] {
 						t.Errorf("%s: %s=%s: nobody makes %s", name, s.key, s.value, who)
 					}
 				}
 			case "ReadWritePaths":
-				for _, p := range strings.Fields(s.value) {
-					if folders[p] == nil {
+				for p := range strings.FieldsSeq(s.value) {
+					if p = strings.TrimPrefix(p, "-"); folders[p] == nil {
 						t.Errorf("%s: %s is not made by tmpfiles.d: the service would not start", name, p)
 					}
 				}
@@ -263,6 +263,20 @@ func TestUsersAndFolders(t *testing.T) {
 	for p, want := range map[string]string{"/run/quartet": "1770 root quartet", "/etc/quartet": "2750 quartet-manage quartet", "/etc/quartet/network": "0700 root root", "/var/lib/quartet": "0700 quartet-manage quartet"} {
 		if got := strings.Join(folders[p], " "); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
+		}
+	}
+}
+
+// TestPreset: what can be enabled is.
+func TestPreset(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(overlay, "usr/lib/systemd/system-preset/50-quartet.preset"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, u := range units(t) {
+		installs := slices.ContainsFunc(u, func(s setting) bool { return s.section == "Install" })
+		if enabled := strings.Contains(string(b), "\nenable "+name+"\n"); enabled != installs {
+			t.Errorf("%s: enabled by the preset: %t, has a section Install: %t", name, enabled, installs)
 		}
 	}
 }
