@@ -27,7 +27,7 @@ type Linux struct {
 
 // Installed implements System.
 func (l *Linux) Installed() (files []File, err error) {
-	for _, p := range []string{hostnameFile, timezoneLink} {
+	for _, p := range []string{hostnameFile, timezoneLink, timesyncFile, resolvedFile} {
 		f, err := l.readFile(p)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -259,33 +259,48 @@ func inNetworkd() {
 
 	// A change of eth1 does not touch eth0: no address of it goes, not for a
 	// moment.
-	updates, done := make(chan netlink.AddrUpdate, 100), make(chan struct{})
-	check(netlink.AddrSubscribe(updates, done))
-	p = must(k.Apply(ctx, settings(a0, b0), "", netip.MustParseAddr("192.0.2.10")))
-	eventually("the address of eth1", 15*time.Second, has("eth1", "198.51.100.3/25"))
-	if p.Moved {
-		panic(errors.New("the way of the request does not change, and should"))
+	taken := addressesGone(func() {
+		p = must(k.Apply(ctx, settings(a0, b0), "", netip.MustParseAddr("192.0.2.10")))
+		eventually("the address of eth1", 15*time.Second, has("eth1", "198.51.100.3/25"))
+		if p.Moved {
+			panic(errors.New("the way of the request does not change, and should"))
+		}
+		// Not confirmed: taken back.
+		skip += TrialTime
+		k.Tick(ctx)
+		eventually("eth1 by DHCP again", 15*time.Second, func() string {
+			for a, name := range must(sys.Addresses()) {
+				if name == "eth1" && a.String() == "198.51.100.3" {
+					return "still there"
+				}
+			}
+			st := must(sys.State(ctx))
+			if l := st.Links[slices.IndexFunc(st.Links, func(l Link) bool { return l.Name == "eth1" })]; l.Lease == nil {
+				return "no lease yet"
+			}
+			return ""
+		})
+	})
+	if slices.ContainsFunc(taken, func(s string) bool { return strings.HasPrefix(s, "eth0 ") }) {
+		panic(fmt.Errorf("a change of eth1 took addresses of eth0: %v", taken))
 	}
-	// Not confirmed: taken back.
-	skip += TrialTime
-	k.Tick(ctx)
-	eventually("eth1 by DHCP again", 15*time.Second, func() string {
-		for a, name := range must(sys.Addresses()) {
-			if name == "eth1" && a.String() == "198.51.100.3" {
-				return "still there"
+
+	// Time and name servers changed, on every interface: no address goes.
+	gone := addressesGone(func() {
+		s := settings(a0+`, "dns": ["192.0.2.53"]`, dhcp)
+		s.NTP = []string{"192.0.2.123"}
+		p = must(k.Apply(ctx, s, "", netip.Addr{}))
+		for file, want := range map[string]string{timesyncFile: "NTP=192.0.2.123\n", resolvedFile: "DNS=192.0.2.53%eth0\n"} {
+			if b := must(os.ReadFile("/" + file)); !strings.Contains(string(b), want) {
+				panic(fmt.Errorf("%s: %s", file, b))
 			}
 		}
-		st := must(sys.State(ctx))
-		if l := st.Links[slices.IndexFunc(st.Links, func(l Link) bool { return l.Name == "eth1" })]; l.Lease == nil {
-			return "no lease yet"
-		}
-		return ""
+		time.Sleep(500 * time.Millisecond)
+		check(k.Revert(ctx))
+		time.Sleep(500 * time.Millisecond)
 	})
-	close(done)
-	for u := range updates {
-		if u.LinkIndex == eth0.Index && !u.NewAddr {
-			panic(fmt.Errorf("a change of eth1 took %v from eth0", u.LinkAddress))
-		}
+	if len(gone) > 0 {
+		panic(fmt.Errorf("other time and name servers took addresses away: %v", gone))
 	}
 
 	// A change of eth0 itself: it is reached at the new address, and no longer at
@@ -314,6 +329,21 @@ func inNetworkd() {
 	eventually("the old address again", 15*time.Second, has("eth0", "192.0.2.10/24"))
 
 	vlans(ctx, k, has)
+}
+
+// addressesGone lists the addresses that the kernel lost while f ran, with
+// their interfaces.
+func addressesGone(f func()) (list []string) {
+	updates, done := make(chan netlink.AddrUpdate, 1000), make(chan struct{})
+	check(netlink.AddrSubscribe(updates, done))
+	f()
+	close(done)
+	for u := range updates {
+		if l, err := netlink.LinkByIndex(u.LinkIndex); err == nil && !u.NewAddr {
+			list = append(list, l.Attrs().Name+" "+u.LinkAddress.String())
+		}
+	}
+	return list
 }
 
 // vlans: made by networkd, removed by us. Not every kernel has them.

@@ -13,8 +13,10 @@ import (
 // in /run: made at each start, gone with the power.
 const (
 	networkdDir  = "run/systemd/network"
-	hostnameFile = "run/quartet-netd/hostname"  // quartet-hostname.service takes it from there
-	timezoneLink = "run/quartet-netd/localtime" // the image's /etc/localtime leads there
+	hostnameFile = "run/quartet-netd/hostname"                    // quartet-hostname.service takes it from there
+	timezoneLink = "run/quartet-netd/localtime"                   // the image's /etc/localtime leads there
+	timesyncFile = "run/systemd/timesyncd.conf.d/50-quartet.conf" // quartet-names.service has it read again
+	resolvedFile = "run/systemd/resolved.conf.d/50-quartet.conf"  // likewise
 	zoneinfo     = "/usr/share/zoneinfo"
 	filePrefix   = "40-quartet-" // what we own in networkd's folder
 )
@@ -35,9 +37,10 @@ type File struct {
 //	40-quartet-eth0.20.netdev   a VLAN; its addresses are in its .network
 //	40-quartet-zz-others.network  every port without one
 //
-// The time servers stand in each .network and not in timesyncd's own file:
-// timesyncd takes them from networkd while it runs, and its own file only when
-// it is started anew, which quartet-netd has no right to do.
+// Time and name servers stand in files of timesyncd's and resolved's, and not
+// in the .network files where networkd would take them as well: networkd takes
+// every address from an interface for a moment when its file changes, and a new
+// time server must not cost a packet.
 func Render(s *Settings, hostname string) []File {
 	if s.Hostname != "" {
 		hostname = s.Hostname
@@ -45,11 +48,13 @@ func Render(s *Settings, hostname string) []File {
 	files := []File{
 		{Path: hostnameFile, Content: hostname + "\n"},
 		{Path: timezoneLink, Link: path.Join(zoneinfo, cmp.Or(s.Timezone, "UTC"))},
-		{Path: path.Join(networkdDir, filePrefix+"zz-others.network"), Content: others(s, hostname)},
+		{Path: timesyncFile, Content: timesync(s)},
+		{Path: resolvedFile, Content: resolved(s)},
+		{Path: path.Join(networkdDir, filePrefix+"zz-others.network"), Content: others(s)},
 	}
 	for n := range s.Interfaces {
 		i := &s.Interfaces[n]
-		files = append(files, File{Path: path.Join(networkdDir, filePrefix+i.Name+".network"), Content: iface(s, n, hostname)})
+		files = append(files, File{Path: path.Join(networkdDir, filePrefix+i.Name+".network"), Content: iface(s, n)})
 		if _, id, ok := vlanOf(i.Name); ok {
 			u := unit{}
 			u.section("NetDev", "Name", i.Name, "Kind", "vlan", "MTUBytes", i.MTU)
@@ -87,8 +92,34 @@ func (u *unit) section(name string, pairs ...any) {
 
 func (u *unit) text() string { return u.String() }
 
+// timesync names the time servers, in the order in which they are asked; before
+// those that DHCP names.
+func timesync(s *Settings) string {
+	u := unit{}
+	u.section("Time", "NTP", strings.Join(s.NTP, " "))
+	return u.text()
+}
+
+// resolved names the name servers, each bound to its interface. Where there are
+// any, they are asked for every name, and those that DHCP names are not.
+func resolved(s *Settings) string {
+	var servers []string
+	for n := range s.Interfaces {
+		for _, d := range s.Interfaces[n].DNS {
+			servers = append(servers, d+"%"+s.Interfaces[n].Name)
+		}
+	}
+	var domains any
+	if servers != nil {
+		domains = "~."
+	}
+	u := unit{}
+	u.section("Resolve", "DNS", strings.Join(servers, " "), "Domains", domains)
+	return u.text()
+}
+
 // others is what holds for every port without an entry.
-func others(s *Settings, hostname string) string {
+func others(s *Settings) string {
 	u := unit{}
 	// Type=ether is also what bridges, VLANs and tunnels are; Kind=!* leaves
 	// those alone that somebody made.
@@ -101,9 +132,8 @@ func others(s *Settings, hostname string) string {
 	// A port that nobody set up must not hold up the start, nor take the default
 	// route from one that somebody did.
 	u.section("Link", "RequiredForOnline", false)
-	pairs := network(s, &Interface{DHCP4: true, IPv6: IPv6Auto, MDNS: true})
-	u.section("Network", pairs...)
-	learned(&u, s, true, true, othersMetric, hostname, nil)
+	u.section("Network", network(&Interface{DHCP4: true, IPv6: IPv6Auto, MDNS: true})...)
+	learned(&u, true, true, othersMetric)
 	return u.text()
 }
 
@@ -111,22 +141,16 @@ func others(s *Settings, hostname string) string {
 const othersMetric = 100 * (maxInterfaces + 1)
 
 // iface is the .network file of the n-th interface.
-func iface(s *Settings, n int, hostname string) string {
+func iface(s *Settings, n int) string {
 	i := &s.Interfaces[n]
 	u := unit{}
 	u.section("Match", "Name", i.Name)
 	// Each value is written even where it is networkd's default, so that taking
 	// a setting back takes it back: networkd leaves what a file does not name.
 	u.section("Link", "MTUBytes", i.MTU, "RequiredForOnline", false)
-	pairs := network(s, i)
+	pairs := network(i)
 	for _, id := range i.VLANs {
 		pairs = append(pairs, "VLAN", vlanName(i.Name, id))
-	}
-	for _, d := range i.DNS {
-		pairs = append(pairs, "DNS", d)
-	}
-	if len(i.DNS) > 0 {
-		pairs = append(pairs, "Domains", "~.") // else resolved asks other links' servers first
 	}
 	u.section("Network", pairs...)
 	for _, p := range i.prefixes() {
@@ -146,12 +170,12 @@ func iface(s *Settings, n int, hostname string) string {
 		}
 		u.section("Route", "Destination", r.To, "Gateway", r.Via, "Metric", cmp.Or(r.Metric, metric), "Scope", scope)
 	}
-	learned(&u, s, i.DHCP4, i.IPv6 == IPv6Auto, metric, hostname, i.DNS)
+	learned(&u, i.DHCP4, i.IPv6 == IPv6Auto, metric)
 	return u.text()
 }
 
 // network is what the section of that name has in every file.
-func network(s *Settings, i *Interface) []any {
+func network(i *Interface) []any {
 	// With DHCP and link-local both on, networkd takes the IPv4 link-local
 	// address only while DHCP has no answer.
 	local := "no"
@@ -178,30 +202,26 @@ func network(s *Settings, i *Interface) []any {
 		// media going astray; the lease is asked for again.
 		pairs = append(pairs, "KeepConfiguration", "dhcp-on-stop")
 	}
-	for _, h := range s.NTP {
-		pairs = append(pairs, "NTP", h)
-	}
 	return pairs
 }
 
-// learned is what is taken of what DHCP and routers say. Servers that somebody
-// set take the place of theirs. dns are the interface's own.
-func learned(u *unit, s *Settings, dhcp4, ra bool, metric int, hostname string, dns []string) {
-	useNTP, useDNS := len(s.NTP) == 0, len(dns) == 0
+// learned is what is taken of what DHCP and routers say.
+func learned(u *unit, dhcp4, ra bool, metric int) {
 	if dhcp4 {
-		u.section("DHCPv4", "RouteMetric", metric, "UseDNS", useDNS, "UseNTP", useNTP, "UseHostname", false, "UseTimezone", false,
+		u.section("DHCPv4", "RouteMetric", metric, "UseDNS", true, "UseNTP", true, "UseHostname", false, "UseTimezone", false,
 			// A server may not shrink packets: the planner reckoned with the MTU above.
-			"UseMTU", false, "SendHostname", true, "Hostname", hostname,
+			// Its own name networkd takes from the system.
+			"UseMTU", false, "SendHostname", true,
 			// See KeepConfiguration: what is kept must not be given back.
 			"SendRelease", false)
 	}
 	if ra {
-		u.section("IPv6AcceptRA", "RouteMetric", metric, "UseDNS", useDNS, "UseDomains", false)
-		u.section("DHCPv6", "UseDNS", useDNS, "UseNTP", useNTP, "UseHostname", false)
+		u.section("IPv6AcceptRA", "RouteMetric", metric, "UseDNS", true, "UseDomains", false)
+		u.section("DHCPv6", "UseDNS", true, "UseNTP", true, "UseHostname", false)
 	}
 }
 
-// Addresses are those that settings give the box for certain, in the order of
+// addresses are those that settings give the box for certain, in the order of
 // the document: where the page will be after a change. DHCP's are not known.
 func (s *Settings) addresses() (list []netip.Addr) {
 	for n := range s.Interfaces {

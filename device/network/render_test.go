@@ -50,8 +50,8 @@ func TestRender(t *testing.T) {
 				"MTUBytes=1500":          "said even where it is the default: taking 9000 back takes it back",
 				"LinkLocalAddressing=no": "no address but the ones above",
 				"IPv6AcceptRA=no":        "no router gives it one",
-				"DNS=192.0.2.53":         "names",
-				"Domains=~.":             "this server is asked first for every name",
+				"DNS=192.0.2.53%eth0":    "names, asked for over this port",
+				"Domains=~.":             "and by this server for every name",
 			},
 			not: map[string]string{"KeepConfiguration": "static addresses stay anyway", "[DHCPv4]": "nobody is asked"},
 		},
@@ -61,14 +61,12 @@ func TestRender(t *testing.T) {
 				"VLAN=eth0.20":                      "the port carries the VLAN",
 				"Kind=vlan":                         "which is made",
 				"Id=20":                             "with its number",
-				"NTP=ntp1.example.net":              "time servers reach timesyncd while it runs",
-				"UseNTP=no":                         "and take the place of DHCP's",
+				"NTP=ntp1.example.net 192.0.2.123":  "time servers, before those of DHCP",
 				"Destination=203.0.113.0/24":        "the network behind a router",
 				"Metric=7":                          "with its own preference",
 				"Scope=link":                        "a route without a router is on the cable",
 				"MulticastDNS=no":                   "as asked",
 				"LinkLocalAddressing=ipv6":          "static IPv6 still needs its link-local address to find neighbours",
-				"UseDNS=no":                         "name servers that somebody set take the place of DHCP's",
 				"Gateway=fe80::1":                   "a router by its link-local address",
 				"/usr/share/zoneinfo/Europe/Berlin": "the time zone",
 			},
@@ -111,8 +109,10 @@ func TestChanged(t *testing.T) {
 		{in(), a, "eth0"},
 		{in(), `{"version": 1, "others": "off"}`, "*"},
 		{in(), `{"version": 1, "timezone": "Europe/Berlin"}`, ""},
-		{in(), `{"version": 1, "hostname": "b"}`, "*"}, // DHCP is told the name
-		{a, `{"version": 1, "ntp": ["t"], "interfaces": [{"name": "eth0", "dhcp4": true}]}`, "* eth0"},
+		{in(), `{"version": 1, "hostname": "b"}`, ""},
+		// Nor does another time or name server: networkd would take the addresses away
+		// for a moment.
+		{a, `{"version": 1, "ntp": ["t"], "interfaces": [{"name": "eth0", "dhcp4": true, "dns": ["192.0.2.53"]}]}`, ""},
 	} {
 		if got := strings.Join(changed(render(c.before), render(c.after)), " "); got != c.want {
 			t.Errorf("%s → %s: %q, want %q", c.before, c.after, got, c.want)

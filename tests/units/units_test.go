@@ -77,7 +77,7 @@ func root(t *testing.T) string {
 	if err := os.CopyFS(dir, os.DirFS(overlay)); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range append([]string{"../../bin/kill"}, programs...) {
+	for _, p := range append([]string{"../../bin/kill", "../../bin/systemctl"}, programs...) {
 		name := filepath.Join(dir, "usr/bin", p)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
