@@ -260,10 +260,26 @@ func TestUsersAndFolders(t *testing.T) {
 	if slices.Contains(member["quartetd"], "quartet-netd") {
 		t.Error("quartetd, which reads what strangers send, may change the network")
 	}
-	for p, want := range map[string]string{"/run/quartet": "1770 root quartet", "/etc/quartet": "2750 quartet-manage quartet", "/etc/quartet/network": "0700 root root", "/var/lib/quartet": "0700 quartet-manage quartet"} {
+	for p, want := range map[string]string{"/run/quartet": "1770 root quartet", "/etc/quartet": "3770 root quartet", "/etc/quartet/network": "0700 root root", "/var/lib/quartet": "0700 quartet-manage quartet"} {
 		if got := strings.Join(folders[p], " "); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
 		}
+	}
+}
+
+// TestUsersAreMade: systemd takes the list of users.
+func TestUsersAreMade(t *testing.T) {
+	if _, err := exec.LookPath("systemd-sysusers"); err != nil {
+		t.Skip("systemd-sysusers is not installed: the users were not tried")
+	}
+	dir := root(t)
+	// Those that every system has.
+	if err := os.WriteFile(filepath.Join(dir, "usr/lib/sysusers.d/basic.conf"), []byte("g video 44 -\ng audio 29 -\ng render 109 -\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "systemd-sysusers", "--root="+dir, "--dry-run").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Creating user 'quartetd'") || !strings.Contains(string(out), "Creating user 'quartet-manage'") || strings.Contains(string(out), "not a valid") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
