@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -181,6 +182,11 @@ func TestPipe(t *testing.T) {
 	defer there.Close()
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() { defer close(done); p.pump(here, ended) }()
+	for open := false; !open; runtime.Gosched() {
+		p.mu.Lock()
+		open = p.open
+		p.mu.Unlock()
+	}
 	for i := range 4 * pipeBytes / len(block) { // nobody reads
 		block[0] = byte(i)
 		if err := p.WriteTS(0, block); err != nil {

@@ -194,8 +194,8 @@ func (f *feeder) once() error {
 				}
 			}
 			quiet := b.quiet(start)
-			if text := f.take.Problem(); text != "" {
-				f.say(text)
+			if quiet > 2*inputQuiet { // before, pictures still come of what was in clear
+				f.say(f.take.Problem())
 			} else if quiet < inputQuiet {
 				f.said = ""
 			}

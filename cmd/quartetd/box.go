@@ -15,6 +15,7 @@ import (
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
+	"quartet/device/notify"
 	"quartet/uplink"
 )
 
@@ -39,6 +40,7 @@ type boxOptions struct {
 	now          func() time.Duration
 	start        time.Time
 	log          *slog.Logger
+	told         *notify.Notifier // of the service manager; nil: there is none
 }
 
 // chain is the parts a packet passes.
@@ -109,6 +111,10 @@ func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.S
 			}
 		}
 	})
+	// Not the input, nor the paths: without a feed, and with every far end gone,
+	// the loop turns, and starting anew would mend nothing.
+	wg.Go(func() { b.opts.told.Feed(ctx, b.chain.sender.Ticks) })
+	b.opts.told.Ready()
 	err := b.chain.sender.Run(ctx)
 	cancel()
 	wg.Wait()

@@ -137,7 +137,7 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 func starts(t *testing.T, p parts, doc []byte) {
 	t.Helper()
 	now := func() time.Duration { return 0 }
-	if _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp", nil); err != nil {
+	if _, _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp", nil); err != nil {
 		t.Errorf("accepted, and its input is refused at start: %v\n%s", err, doc)
 	}
 	sc := uplink.SenderConfig{Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept}
