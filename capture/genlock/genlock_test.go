@@ -17,7 +17,7 @@ func (c *counting) Reset()                     { *c = counting{} }
 func (c *counting) Write(s []float32)          { c.end += int64(len(s)) }
 func (c *counting) End() int64                 { return c.end }
 func (c *counting) Position() (int64, float64) { return c.whole, c.part }
-func (c *counting) Seek(w int64)               { c.whole, c.part = w, 0 }
+func (c *counting) JumpTo(w int64)               { c.whole, c.part = w, 0 }
 func (c *counting) Ready(n int, s float64) bool {
 	return float64(c.whole)+float64(n)*s+taps < float64(c.end)
 }
@@ -396,7 +396,7 @@ func TestResampler(t *testing.T) {
 	for _, hz := range []float64{100, 997, 10_000, 18_000} {
 		r := NewResampler(1)
 		r.Write(tone(hz, 0, 0, SampleRate))
-		r.Seek(100)
+		r.JumpTo(100)
 		out := make([]float32, SampleRate/2)
 		const step = 1.0002
 		for i := 0; i < len(out); i += BlockSamples {
@@ -409,7 +409,7 @@ func TestResampler(t *testing.T) {
 	r := NewResampler(2)
 	in := tone(997, 0, 0, 2000)
 	r.Write(in)
-	r.Seek(7)
+	r.JumpTo(7)
 	out := make([]float32, 2*BlockSamples)
 	if !r.Ready(BlockSamples, 1) {
 		t.Fatal("not ready")
@@ -420,7 +420,7 @@ func TestResampler(t *testing.T) {
 			t.Fatalf("sample %d is changed", i)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { r.Seek(7); r.Read(out, 1.0001) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { r.JumpTo(7); r.Read(out, 1.0001) }); n > 0 {
 		t.Errorf("%v allocations a block", n)
 	}
 }

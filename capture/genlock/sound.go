@@ -67,7 +67,7 @@ type reader interface {
 	Write(samples []float32)
 	End() int64
 	Position() (whole int64, part float64)
-	Seek(whole int64)
+	JumpTo(whole int64)
 	Ready(n int, step float64) bool
 	Read(out []float32, step float64)
 }
@@ -176,7 +176,7 @@ func (s *Sound) step(pts time.Duration) (float64, bool) {
 		if at < 0 || at+taps > s.re.End() {
 			return 1, false
 		}
-		s.re.Seek(at)
+		s.re.JumpTo(at)
 		s.placed, s.gain = true, 0
 	}
 	whole, part := s.re.Position()
