@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -139,7 +138,7 @@ func TestRealInput(t *testing.T) {
 		cfg.Input = Input{Kind: InputV4L2, Device: "/dev/video-none"}
 		s, r := runSource(t, cfg)
 		until(t, s, 40*time.Second, "the engine's slate", func(st Stats) bool {
-			return st.Splice.Origin == FromEngine && st.Slate && !st.Present && strings.Contains(st.Capture, "/dev/video-none")
+			return st.Splice.Origin == FromEngine && st.Slate && !st.Present && st.Signal.Is == "missing" && st.Signal.Remedy != ""
 		})
 		time.Sleep(time.Second)
 		if st := s.Stats(); st.Starts != 1 || !hasPicture(s) {
