@@ -60,6 +60,9 @@ func (m *minWindow) add(now, v time.Duration) {
 // the fastest path without its configured delay. A packet is released at
 // B + timestamp + D.
 //
+// When for a while all packets come after their instants, B steps to where the
+// least late of them was in time (later).
+//
 // B follows the smallest (delivery − timestamp − offset) that any active path
 // showed in the last 10 s, by no more than 200 ppm. So a path that appears
 // with a smaller delay, or the loss of the fastest path, does not move the
@@ -80,6 +83,16 @@ func (c *releaseClock) reset() {
 		c.paths[i].reset()
 	}
 	c.b, c.target, c.set, c.locked = 0, never, false, false
+}
+
+// later moves B by what every packet of late was overdue, and forgets the
+// samples from before.
+func (c *releaseClock) later(by time.Duration) {
+	for i := range c.paths {
+		c.paths[i].reset()
+	}
+	c.b += by
+	c.target = never
 }
 
 // forget drops what is known of one path.

@@ -23,6 +23,12 @@ const (
 	nearbyTime = time.Second
 	// maxAhead is how far ahead of the release clock a packet may be.
 	maxAhead = 10 * time.Second
+	// maxOverdue is how late a packet may be that no newer one has overtaken,
+	// on any path, and still be released: what merges our output with that of
+	// the other leg bridges about so much (MediaConnect: 200 ms by default).
+	maxOverdue = 200 * time.Millisecond
+	// overdueFor is how long only such packets come until the clock follows.
+	overdueFor = 500 * time.Millisecond
 	// Nothing but unusable packets for restartAfter, and restartCount of them,
 	// show that the sender's clock or numbering jumped.
 	restartAfter = 2 * time.Second
@@ -45,6 +51,11 @@ type epoch struct {
 	gap    uint64        // first packet at hand after a missing head; 0 unknown
 	lastTS int64         // of the packet before head, known or likely
 	lastOK time.Duration // when a packet last came in time
+
+	overdue struct {
+		since time.Duration // when the first of those that came since one in time; never: none
+		least time.Duration // how late the least late of them was
+	}
 
 	bad      int // unusable packets since lastOK
 	badSince time.Duration
@@ -89,6 +100,7 @@ func (e *epoch) begin(seq uint64) {
 	e.blocks.reset()
 	e.win.start(seq)
 	e.gap, e.fresh, e.anew = 0, true, true
+	e.overdue.since = never
 }
 
 // stop gives back all buffers.

@@ -37,7 +37,7 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 	case seq < e.win.head && !(due >= now && e.lower(seq)):
 		d.afterwards(e, path, now, seq, ts, h, pkt)
 		return
-	case due < now:
+	case due < now && (e != d.cur || seq < e.win.next || now-due > maxOverdue):
 		d.paths[path].stats.Received++
 		d.paths[path].stats.Late++
 		if seq < e.win.head+e.win.span {
@@ -66,7 +66,29 @@ func (d *Decoder) pushSource(path int, now time.Duration, h sourceHeader, pkt []
 		e.unwrap.accept(seq, ts, now)
 	}
 	e.lastOK, e.bad = now, 0
+	if due >= now {
+		e.overdue.since = never
+	} else {
+		// Late, but nothing newer is here: better late than lost.
+		d.stats.Overdue++
+		e.wait(now, now-due)
+	}
 	d.inTime(e, path, now, e.win.at(seq), ts, pkt)
+}
+
+// wait notes a packet that came later than its instant by an amount, and before
+// any newer one. When for a while none came in time, every path became slower:
+// then the release waits for them, so that parity has its time again.
+func (e *epoch) wait(now, by time.Duration) {
+	o := &e.overdue
+	if o.since == never {
+		o.since, o.least = now, by
+	}
+	o.least = min(o.least, by)
+	if now-o.since >= overdueFor {
+		e.clock.later(o.least)
+		o.since = never
+	}
 }
 
 // inTime takes a source packet whose turn is still to come.

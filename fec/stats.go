@@ -12,6 +12,7 @@ type DecoderStats struct {
 	RecoveredParity uint64 `json:"recovered_parity"` // of those, came by parity alone
 	Lost            uint64 `json:"lost"`             // reported as lost
 	Late            uint64 `json:"late"`             // of those, came after all, too late
+	Overdue         uint64 `json:"overdue"`          // delivered after their instant: late, but nothing newer had come
 	Duplicates      uint64 `json:"duplicates"`       // came twice on one path
 
 	Repairs          uint64 `json:"repairs"`           // well-formed repair packets

@@ -55,11 +55,6 @@ const (
 	// An rtp-fec link whose far end reports nothing for so long gets a second
 	// connection beside it.
 	unreported = time.Second
-	// An rtp-fec link on which most comes too late for so long gets a second
-	// connection beside it; longestTardy bounds the waits between tries that did
-	// not help.
-	tardyAfter   = 2 * time.Second
-	longestTardy = 5 * time.Minute
 	// batchMessages is how many messages one call into the socket carries.
 	batchMessages = 64
 )
@@ -303,16 +298,6 @@ func (p *Path) silent(now time.Duration) bool {
 	return now-last >= unreported
 }
 
-// late tells whether nearly all that an rtp-fec link brings comes after its
-// release, so that a new connection may do better; see tardiness.
-func (p *Path) late(now time.Duration) bool {
-	if p.cfg.Profile != ProfileRTPFEC || p.dialer.Listening() || !p.reports.heard {
-		return false
-	}
-	r := p.reports.last.Path
-	return r != nil && p.tardy.check(now, p.since+p.holds+p.cfg.MaxAge, r.Received, r.Late)
-}
-
 func (p *Path) dialNow(ctx context.Context) {
 	if p.pending != nil {
 		return
@@ -348,82 +333,6 @@ func (p *Path) dropPending() {
 		r.link.Close()
 	}
 	p.pending = nil
-}
-
-// adopt makes l the path's link. An older link stays open until what it has
-// taken is delivered or too late: libsrt drops its buffer at close.
-func (p *Path) adopt(l Link) {
-	old := p.link
-	p.link, p.since, p.holds, p.voided = l, p.now(), 0, false
-	if st, err := l.Stats(); err == nil && st.SRT != nil {
-		p.holds = time.Duration(st.SRT.MSRcvTsbPdDelay) * time.Millisecond
-	}
-	p.reports.connected(p.since, old != nil)
-	p.tardy.connected()
-	p.mu.Lock()
-	p.stats.State, p.stats.Reason = StateUp, ""
-	p.stats.Connects++
-	p.stats.UpSince = p.since.Seconds()
-	p.mu.Unlock()
-	if old != nil {
-		p.retire(old, p.cfg.MaxAge)
-	} else {
-		p.discard()
-	}
-	p.up.Store(true)
-}
-
-// discard drops what is queued and what was taken from the queue. It is counted
-// apart from what is dropped while a link is up: the far end is at fault, not the
-// line's rate.
-func (p *Path) discard() {
-	n := len(p.batch.msgs)
-	p.batch.sent(n)
-	n += p.queue.clear()
-	p.mu.Lock()
-	p.stats.Discarded += uint64(n)
-	p.mu.Unlock()
-}
-
-func (p *Path) closeLink() {
-	p.up.Store(false)
-	if p.link != nil {
-		p.retire(p.link, 0)
-		p.link, p.voided = nil, false
-	}
-	p.mu.Lock()
-	p.stats.Link = nil
-	p.mu.Unlock()
-}
-
-// retire closes a link after a while, beside Run: a close may take as long as
-// the connection timeout, and the path must not wait for it.
-func (p *Path) retire(l Link, after time.Duration) {
-	p.closing.Go(func() {
-		if after > 0 {
-			t := time.NewTimer(after)
-			defer t.Stop()
-			select {
-			case <-t.C:
-			case <-p.ending.Done():
-			}
-		}
-		l.Close()
-	})
-}
-
-func (p *Path) broken(err error) {
-	p.closeLink()
-	p.reports.disconnected()
-	p.discard()
-	p.mu.Lock()
-	p.stats.Disconnects++
-	p.mu.Unlock()
-	state := StateConnecting
-	if p.dialer.Listening() {
-		state = StateListening
-	}
-	p.note(state, err.Error())
 }
 
 func (p *Path) failed(err error) {

@@ -2,6 +2,14 @@ package uplink
 
 import "time"
 
+const (
+	// An rtp-fec link on which most comes too late for so long gets a second
+	// connection beside it; longestTardy bounds the waits between tries that did
+	// not help.
+	tardyAfter   = 2 * time.Second
+	longestTardy = 5 * time.Minute
+)
+
 // tardiness finds links that are late as a whole. SRT reckons a connection's
 // time from its handshake: if that was held up, by a line that wakes up or a
 // machine that starts, everything on the connection is handed over so much later,
@@ -49,4 +57,14 @@ func (t *tardiness) check(now, settled time.Duration, inTime, late uint64) bool 
 	t.wait = min(max(2*t.wait, 5*tardyAfter), longestTardy)
 	t.until, t.found = now+t.wait, true
 	return true
+}
+
+// late tells whether nearly all that an rtp-fec link brings comes after its
+// release, so that a new connection may do better; see tardiness.
+func (p *Path) late(now time.Duration) bool {
+	if p.cfg.Profile != ProfileRTPFEC || p.dialer.Listening() || !p.reports.heard {
+		return false
+	}
+	r := p.reports.last.Path
+	return r != nil && p.tardy.check(now, p.since+p.holds+p.cfg.MaxAge, r.Received, r.Late)
 }

@@ -75,6 +75,7 @@ type Video struct {
 	RateNum         int    `json:"rate_num"` // frames per second, as a fraction
 	RateDen         int    `json:"rate_den"`
 	Interlaced      bool   `json:"interlaced"`
+	SDAspect        string `json:"sd_aspect"` // 16:9 or 4:3, of 720 pixels and up to 576 lines
 	Chroma          string `json:"chroma"`    // 4:2:0 or 4:2:2
 	BitDepth        int    `json:"bit_depth"` // 8 or 10
 	GOP             int    `json:"gop_frames"`
@@ -129,6 +130,9 @@ func (c *Config) Fill() {
 	if v.Preset == "" {
 		v.Preset = preset
 	}
+	if v.SDAspect == "" {
+		v.SDAspect = "16:9"
+	}
 	if v.BFrames == nil {
 		v.BFrames = b
 	}
@@ -158,6 +162,8 @@ func (c *Config) Validate() error {
 		return wrong("video.height", v.Height, "interlaced needs a multiple of 4")
 	case v.RateDen < 1 || v.RateNum < v.RateDen || v.RateNum > 120*v.RateDen:
 		return wrong("video frame rate", fmt.Sprintf("%d/%d", v.RateNum, v.RateDen), "1 to 120 frames a second")
+	case v.SDAspect != "16:9" && v.SDAspect != "4:3":
+		return wrong("video.sd_aspect", v.SDAspect, "16:9 and 4:3 are known")
 	case v.Chroma != "4:2:0" && v.Chroma != "4:2:2":
 		return wrong("video.chroma", v.Chroma, "4:2:0 and 4:2:2 are known")
 	case v.BitDepth != 8 && v.BitDepth != 10:

@@ -17,7 +17,7 @@ func (c *counting) Reset()                     { *c = counting{} }
 func (c *counting) Write(s []float32)          { c.end += int64(len(s)) }
 func (c *counting) End() int64                 { return c.end }
 func (c *counting) Position() (int64, float64) { return c.whole, c.part }
-func (c *counting) Seek(w int64)               { c.whole, c.part = w, 0 }
+func (c *counting) JumpTo(w int64)               { c.whole, c.part = w, 0 }
 func (c *counting) Ready(n int, s float64) bool {
 	return float64(c.whole)+float64(n)*s+taps < float64(c.end)
 }
@@ -77,7 +77,7 @@ func (j *judge) run(st *studio, length time.Duration) {
 		if arrives := st.blockAt() + 20*time.Millisecond; arrives < nextFrame {
 			now = arrives
 			at := st.blockAt() + time.Duration(st.rng.Int64N(int64(st.jitter)+1)) - st.jitter/2
-			j.s.Block(at, zero)
+			j.s.Block(now, at, zero)
 			st.samples += samplesOfBlock
 		} else {
 			now = nextFrame
@@ -358,13 +358,45 @@ func residue(s []float32, hz float64) float64 {
 	return 10 * math.Log10(rest/signal)
 }
 
+// However long the way of the sound, it is heard, in its place.
+func TestSlowSound(t *testing.T) {
+	for _, delay := range []time.Duration{0, 10, 35, 70, 150, 300} {
+		delay *= time.Millisecond
+		v := NewVideo(Rate{25, 1}, 0)
+		s := NewSound(v, 1)
+		out := make([]float32, BlockSamples)
+		silent, late := 0, time.Duration(0)
+		for now := time.Duration(0); now < 4*time.Second; now += 10 * time.Millisecond {
+			if now%(40*time.Millisecond) == 0 {
+				v.Frame(now, now, Rate{25, 1}, nil)
+			}
+			if t := now - delay - 10*time.Millisecond; t >= 500*time.Millisecond {
+				s.Block(now, t, tone(997, 0, int(t/10/time.Millisecond)*BlockSamples, BlockSamples))
+			}
+			for {
+				pts, ok := s.Next(now, out)
+				if !ok {
+					break
+				}
+				late = now - pts
+				if now > 2*time.Second && out[100] == 0 && out[200] == 0 {
+					silent++
+				}
+			}
+		}
+		if silent > 0 || s.Stats().Slips > 0 || late > delay+70*time.Millisecond || s.Stats().StepPPM != 0 {
+			t.Errorf("%v: %d silent blocks, the last %v after its time, %+v", delay, silent, late, s.Stats())
+		}
+	}
+}
+
 // The resampler adds nothing that could be heard, and nothing at all where the
 // clocks agree.
 func TestResampler(t *testing.T) {
 	for _, hz := range []float64{100, 997, 10_000, 18_000} {
 		r := NewResampler(1)
 		r.Write(tone(hz, 0, 0, SampleRate))
-		r.Seek(100)
+		r.JumpTo(100)
 		out := make([]float32, SampleRate/2)
 		const step = 1.0002
 		for i := 0; i < len(out); i += BlockSamples {
@@ -377,7 +409,7 @@ func TestResampler(t *testing.T) {
 	r := NewResampler(2)
 	in := tone(997, 0, 0, 2000)
 	r.Write(in)
-	r.Seek(7)
+	r.JumpTo(7)
 	out := make([]float32, 2*BlockSamples)
 	if !r.Ready(BlockSamples, 1) {
 		t.Fatal("not ready")
@@ -388,7 +420,7 @@ func TestResampler(t *testing.T) {
 			t.Fatalf("sample %d is changed", i)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { r.Seek(7); r.Read(out, 1.0001) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { r.JumpTo(7); r.Read(out, 1.0001) }); n > 0 {
 		t.Errorf("%v allocations a block", n)
 	}
 }
@@ -407,7 +439,7 @@ func TestSoundOfAnotherClock(t *testing.T) {
 		now := Rate{25, 1}.Frames(i)
 		v.Frame(now, now, Rate{25, 1}, nil)
 		for at := time.Duration(float64(sampleTime(int64(sent))) / (1 + off)); at < now; at = time.Duration(float64(sampleTime(int64(sent))) / (1 + off)) {
-			s.Block(at+time.Duration(rng.IntN(1_000_000)), tone(997, off, sent, 480))
+			s.Block(now, at+time.Duration(rng.IntN(1_000_000)), tone(997, off, sent, 480))
 			sent += 480
 		}
 		for {
@@ -446,7 +478,7 @@ func TestSoundGone(t *testing.T) {
 				v.Frame(now, now, Rate{25, 1}, nil)
 			}
 			if with {
-				s.Block(now-block, loud)
+				s.Block(now, now-block, loud)
 			}
 			var last float32
 			for {

@@ -76,8 +76,8 @@ func (r *Resampler) End() int64 { return r.base + int64(len(r.buf)/r.channels) }
 // sample behind it.
 func (r *Resampler) Position() (whole int64, part float64) { return r.whole, r.pos }
 
-// Seek moves the position; a jump that can be heard.
-func (r *Resampler) Seek(whole int64) { r.whole, r.pos = whole, 0 }
+// JumpTo moves the position; a jump that can be heard.
+func (r *Resampler) JumpTo(whole int64) { r.whole, r.pos = whole, 0 }
 
 // Write appends whole frames of samples.
 func (r *Resampler) Write(samples []float32) {

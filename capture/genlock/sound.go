@@ -12,8 +12,9 @@ const (
 	BlockSamples = SampleRate / 100
 	block        = 10 * time.Millisecond
 
-	// soundLate is how late sound may be until silence takes its place.
-	soundLate = 60 * time.Millisecond
+	// soundLate is how much later than usual sound may be until silence takes its
+	// place. What is usual is learned, as with frames.
+	soundLate = 40 * time.Millisecond
 	// soundGone is the time without a block after which there is no sound.
 	soundGone = 200 * time.Millisecond
 	// The resampler goes at the rate that the two clocks say, and makes up what
@@ -52,8 +53,9 @@ type Sound struct {
 	samples int64 // index of the next sample to come
 	running bool
 	placed  bool
-	last    time.Duration
-	next    int64 // index of the next block, in media time
+	last    time.Duration // when the last block came
+	delay   time.Duration // from a block's last sample to its coming, at the most
+	next    int64         // index of the next block, in media time
 	gain    float32
 	mute    bool
 	stats   SoundStats
@@ -65,14 +67,14 @@ type reader interface {
 	Write(samples []float32)
 	End() int64
 	Position() (whole int64, part float64)
-	Seek(whole int64)
+	JumpTo(whole int64)
 	Ready(n int, step float64) bool
 	Read(out []float32, step float64)
 }
 
 // NewSound returns a Sound for so many channels on the picture's media time.
 func NewSound(clock *Video, channels int) *Sound {
-	return &Sound{clock: clock, channels: channels, re: NewResampler(channels)}
+	return &Sound{clock: clock, channels: channels, re: NewResampler(channels), delay: firstDelay}
 }
 
 // Mute makes silence of the sound, or takes that back.
@@ -92,9 +94,14 @@ func (s *Sound) Stats() SoundStats {
 func (s *Sound) Lost() { s.running, s.placed = false, false }
 
 // Block takes samples of all channels, the first of which was captured at t.
-func (s *Sound) Block(t time.Duration, samples []float32) {
+func (s *Sound) Block(now, t time.Duration, samples []float32) {
 	s.stats.Blocks++
 	n := int64(len(samples) / s.channels)
+	if d := now - t - sampleTime(n); d > s.delay {
+		s.delay = min(d, mostDelay)
+	} else {
+		s.delay += (d - s.delay) / 512
+	}
 	if !s.running {
 		s.running, s.placed, s.samples = true, false, 0
 		s.re.Reset()
@@ -106,7 +113,7 @@ func (s *Sound) Block(t time.Duration, samples []float32) {
 	}
 	s.re.Write(samples)
 	s.samples += n
-	s.last = t + sampleTime(n)
+	s.last = now
 }
 
 func sampleTime(n int64) time.Duration {
@@ -131,7 +138,7 @@ func (s *Sound) Next(now time.Duration, out []float32) (pts time.Duration, ok bo
 		s.placed = false
 		pts = time.Duration(s.next) * block
 	}
-	due := pts + block
+	due := pts + block + max(s.delay, 0)
 	if s.running {
 		if step, can := s.step(pts); can {
 			if !s.re.Ready(BlockSamples, step) {
@@ -169,7 +176,7 @@ func (s *Sound) step(pts time.Duration) (float64, bool) {
 		if at < 0 || at+taps > s.re.End() {
 			return 1, false
 		}
-		s.re.Seek(at)
+		s.re.JumpTo(at)
 		s.placed, s.gain = true, 0
 	}
 	whole, part := s.re.Position()

@@ -139,7 +139,7 @@ int quartet_push_picture(GstElement *appsrc, GstBuffer *b, uint64_t pts, uint64_
 	return push(appsrc, copy, pts, duration);
 }
 
-int quartet_push_sound(GstElement *appsrc, const void *data, size_t size, uint64_t pts, uint64_t duration)
+int quartet_push_bytes(GstElement *appsrc, const void *data, size_t size, uint64_t pts, uint64_t duration)
 {
 	return push(appsrc, gst_buffer_new_memdup(data, size), pts, duration);
 }

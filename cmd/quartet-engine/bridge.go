@@ -139,7 +139,7 @@ func (b *bridge) take(l letter) error {
 	if l.kind == audio {
 		b.in = samples(l.frame, b.in)
 		release(l.frame)
-		b.sound.Block(l.at, b.in)
+		b.sound.Block(monotonic(), l.at, b.in)
 		return nil
 	}
 	rate := from.rate

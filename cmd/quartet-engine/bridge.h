@@ -32,8 +32,8 @@ uint64_t quartet_mail_dropped(quartet_mail *m);
 /* Pushes a picture into an appsrc: shares the memory of b, which stays the
  * caller's. */
 int quartet_push_picture(GstElement *appsrc, GstBuffer *b, uint64_t pts, uint64_t duration);
-/* Pushes a copy of samples. */
-int quartet_push_sound(GstElement *appsrc, const void *data, size_t size, uint64_t pts, uint64_t duration);
+/* Pushes a copy of data. */
+int quartet_push_bytes(GstElement *appsrc, const void *data, size_t size, uint64_t pts, uint64_t duration);
 /* Ends a stream. */
 void quartet_push_end(GstElement *appsrc);
 

@@ -24,11 +24,24 @@ func rawVideo(v *engine.Video) string {
 	if v.Height <= 576 {
 		colours = "bt601"
 	}
-	s := fmt.Sprintf("video/x-raw,format=%s,width=%d,height=%d,pixel-aspect-ratio=1/1,colorimetry=%s", format, v.Width, v.Height, colours)
+	s := fmt.Sprintf("video/x-raw,format=%s,width=%d,height=%d,pixel-aspect-ratio=%s,colorimetry=%s", format, v.Width, v.Height, pixels(v, v.Width, v.Height), colours)
 	if v.Interlaced {
 		s += ",interlace-mode=(string)interleaved,field-order=(string)top-field-first"
 	}
 	return s
+}
+
+// pixels is the shape of a picture's pixels. The signals of standard definition
+// say nothing of it.
+func pixels(v *engine.Video, width, height int) string {
+	if width != 720 || height > 576 {
+		return "1/1"
+	}
+	a, b := 16, 9
+	if v.SDAspect == "4:3" {
+		a, b = 4, 3
+	}
+	return fmt.Sprintf("%d/%d", a*height, b*width)
 }
 
 // withRate adds the frame rate to caps.
@@ -60,6 +73,9 @@ func captureText(c *engine.Config, in engine.Format) (string, genlock.Rate) {
 			s += fmt.Sprintf(" ! video/x-raw,width=%d,height=%d", in.Width, in.Height)
 		}
 		s += " ! queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream"
+		if shape := pixels(&c.Video, in.Width, in.Height); shape != "1/1" {
+			s += " ! capssetter caps=\"video/x-raw,pixel-aspect-ratio=" + shape + "\""
+		}
 	}
 	form, rate := formText(c, in)
 	return s + form + " ! fakesink name=video sync=false async=false", rate
@@ -76,7 +92,8 @@ func testText(c *engine.Config, in engine.Format) (string, engine.Format) {
 	if in.Interlaced {
 		rate *= 2
 	}
-	s := fmt.Sprintf("videotestsrc is-live=true pattern=smpte ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=1/1", in.Width, in.Height, rate, in.RateDen)
+	s := fmt.Sprintf("videotestsrc is-live=true pattern=smpte ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=%s",
+		in.Width, in.Height, rate, in.RateDen, pixels(v, in.Width, in.Height))
 	s += fmt.Sprintf(" ! timecodestamper ! timeoverlay time-mode=time-code halignment=center valignment=position ypos=0.35 shaded-background=true auto-resize=false font-desc=\"Monospace %dpx\"", size)
 	s += fmt.Sprintf(" ! clockoverlay halignment=center valignment=position ypos=0.55 shaded-background=true auto-resize=false time-format=\"%%H:%%M:%%S\" font-desc=\"Monospace %dpx\"", size)
 	if in.Interlaced {

@@ -103,7 +103,12 @@ func (a appsrc) picture(b *C.GstBuffer, pts, duration time.Duration) error {
 }
 
 func (a appsrc) sound(s []float32, pts, duration time.Duration) error {
-	if C.quartet_push_sound(a.element, unsafe.Pointer(&s[0]), C.size_t(4*len(s)), C.uint64_t(pts), C.uint64_t(duration)) == 0 {
+	return a.bytes(unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), 4*len(s)), pts, duration)
+}
+
+// bytes pushes a copy of anything.
+func (a appsrc) bytes(b []byte, pts, duration time.Duration) error {
+	if C.quartet_push_bytes(a.element, unsafe.Pointer(&b[0]), C.size_t(len(b)), C.uint64_t(pts), C.uint64_t(duration)) == 0 {
 		return errPush
 	}
 	return nil

@@ -54,6 +54,7 @@ func TestPipelines(t *testing.T) {
 		"8-bit-422":  func(c *engine.Config) { c.Video.Chroma = "4:2:2" },
 		"4:2:0-10":   func(c *engine.Config) { c.Video.BitDepth = 10 },
 		"hevc":       func(c *engine.Config) { c.Video.Codec = engine.CodecHEVC },
+		"sd":         func(c *engine.Config) { c.Video.Width, c.Video.Height, c.Video.SDAspect = 720, 576, "4:3" },
 		"ntsc":       func(c *engine.Config) { c.Video.RateNum, c.Video.RateDen = 30000, 1001 },
 		"black":      func(c *engine.Config) { c.Slate.Kind = engine.SlateBlack },
 		"png":        func(c *engine.Config) { c.Slate = engine.Picture{Kind: engine.SlateImage, Image: png} },

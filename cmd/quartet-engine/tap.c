@@ -27,7 +27,7 @@ long quartet_pull(GstElement *appsink, int milliseconds, void *to, size_t room, 
 	return n;
 }
 
-int quartet_push_bytes(GstElement *appsrc, const void *data, size_t size)
+int quartet_tap_push(GstElement *appsrc, const void *data, size_t size)
 {
 	GstFlowReturn flow = GST_FLOW_ERROR;
 	GstBuffer *b = gst_buffer_new_memdup(data, size);

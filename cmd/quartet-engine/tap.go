@@ -49,7 +49,7 @@ func (t tap) pull(to unsafe.Pointer, room int) (n int, running time.Duration, ok
 
 // push hands bytes to an appsrc; false: it takes no more.
 func (t tap) push(b []byte) bool {
-	return len(b) == 0 || C.quartet_push_bytes(t.e, unsafe.Pointer(&b[0]), C.size_t(len(b))) != 0
+	return len(b) == 0 || C.quartet_tap_push(t.e, unsafe.Pointer(&b[0]), C.size_t(len(b))) != 0
 }
 
 // tally counts what leaves an element. It is freed with free, after the pipeline

@@ -26,7 +26,10 @@ gateway's, and prints all that is wrong with it, by field, line and column, and
 what to write instead. Warnings are about what works but may not be meant. Exits
 with 1 if a document has errors, or, with --strict, warnings.
 
-A box document is also put through the planner, and its sockets are sized.`,
+A box document is also put through the planner, and its sockets are sized.
+
+Secrets that a box has sealed are named and not checked: only that box opens
+them (quartetd check, with its --key).`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		strict := f.Bool("strict", false, "take warnings for errors")
 		return func(e *env, args []string) error {
@@ -80,6 +83,9 @@ func checkFile(e *env, name string, strict bool) bool {
 				fmt.Fprintf(e.out, "%s: note: %s\n", name, n)
 			}
 		}
+		if sealed := config.SealedSecrets(doc); len(sealed) > 0 {
+			fmt.Fprintf(e.out, "%s: note: sealed, and so not checked: %s\n", name, strings.Join(sealed, ", "))
+		}
 	}
 	return good
 }
@@ -87,13 +93,13 @@ func checkFile(e *env, name string, strict bool) bool {
 // checkParts asks planner and sockets about a document that is valid by itself.
 func checkParts(kind config.Kind, doc []byte) (plan uplink.Plan, warnings config.Issues, err error) {
 	if kind == config.KindBox {
-		box, _, err := config.ParseBox(doc)
+		box, _, err := config.OpenBox(doc, config.StandIn)
 		if err != nil {
 			return plan, nil, err
 		}
 		return boxplan.Check(box)
 	}
-	gateway, _, err := config.ParseGateway(doc)
+	gateway, _, err := config.OpenGateway(doc, config.StandIn)
 	if err != nil {
 		return plan, nil, err
 	}

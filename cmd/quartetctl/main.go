@@ -43,6 +43,7 @@ var commands = []command{
 	configExplainCommand,
 	fecMatrixCommand,
 	planCommand,
+	provisionCommand,
 	demoCommand,
 	versionCommand,
 }

@@ -122,8 +122,8 @@ func TestUsage(t *testing.T) {
 		"status x":                          `status takes no argument, and there is "x"`,
 		"status --interval 1ms":             "status: --interval 1ms is too short; use 100ms or more",
 		"status --interval x":               `status: invalid value "x" for flag -interval: parse error; quartetctl status --help lists the flags`,
-		"probe elsewhere":                   `probe takes input or output, and there is "elsewhere"`,
-		"probe input output":                "probe takes input or output, and there are 2 arguments",
+		"probe elsewhere":                   `probe takes input, output or a URL, and there is "elsewhere"`,
+		"probe input output":                "probe takes input, output or a URL, and there are 2 arguments",
 		"preflight":                         "preflight takes the name of one path, and there are 0 arguments; quartetctl status lists the paths",
 		"preflight a b":                     "preflight takes the name of one path, and there are 2 arguments; quartetctl status lists the paths",
 		"config check":                      "config check takes the names of files, and there are none",
@@ -209,6 +209,21 @@ func TestConfigCheck(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if r = call(t, nil, "config", "check", filepath.Join(dir, "none")); r.code != 1 || !strings.Contains(r.err, "no such file") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A document that a box has sealed is checked as far as that goes, and says how
+// far.
+func TestConfigCheckOfASealedDocument(t *testing.T) {
+	sealed := `{"version":1,"name":"a","input":{"type":"udp","url":"udp://:5000"},"output":{"key":"sealed:v1:AAAA"},` +
+		`"paths":[{"name":"a","url":"srt://h:9000","passphrase":"sealed:v1:BBBB"}]}`
+	r := call(t, &env{in: strings.NewReader(sealed)}, "config", "check", "--strict", "-")
+	if r.code != 0 || !strings.Contains(r.out, "-: note: sealed, and so not checked: output.key, paths[0].passphrase\n") || !strings.Contains(r.out, "plan: ") {
+		t.Errorf("%+v", r)
+	}
+	wrong := strings.Replace(sealed, "9000", "0", 1)
+	if r = call(t, &env{in: strings.NewReader(wrong)}, "config", "check", "-"); r.code != 1 || !strings.Contains(r.out, "paths[0].url") {
 		t.Errorf("%+v", r)
 	}
 }

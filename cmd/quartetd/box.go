@@ -15,6 +15,7 @@ import (
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
+	"quartet/device/notify"
 	"quartet/uplink"
 )
 
@@ -34,10 +35,12 @@ type box struct {
 
 type boxOptions struct {
 	file, socket string
+	key          string // file of the key that opens sealed secrets
 	data         string // folder for what the parts keep
 	now          func() time.Duration
 	start        time.Time
 	log          *slog.Logger
+	told         *notify.Notifier // of the service manager; nil: there is none
 }
 
 // chain is the parts a packet passes.
@@ -108,6 +111,10 @@ func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.S
 			}
 		}
 	})
+	// Not the input, nor the paths: without a feed, and with every far end gone,
+	// the loop turns, and starting anew would mend nothing.
+	wg.Go(func() { b.opts.told.Feed(ctx, b.chain.sender.Ticks) })
+	b.opts.told.Ready()
 	err := b.chain.sender.Run(ctx)
 	cancel()
 	wg.Wait()
@@ -120,7 +127,7 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
 	var r control.Reload
-	next, warnings, err := load(b.opts.file)
+	next, warnings, err := load(b.opts.file, b.opts.key)
 	for _, w := range warnings {
 		r.Warnings = append(r.Warnings, w.String())
 		b.opts.log.Warn("configuration", "file", b.opts.file, "warning", w.String())

@@ -26,7 +26,7 @@ func buildEngine(doc *config.Box, u config.URL) (*engine.SourceConfig, error) {
 		c.Input = engine.Input{Kind: engine.InputTS, Service: in.Service}
 	}
 	c.Video = engine.Video{
-		Codec: e.Codec, Encoder: e.Element, Profile: e.Profile, Width: e.Width, Height: e.Height, Interlaced: e.Interlaced,
+		Codec: e.Codec, Encoder: e.Element, Profile: e.Profile, Width: e.Width, Height: e.Height, Interlaced: e.Interlaced, SDAspect: e.SDAspect,
 		Chroma: e.Chroma, BitDepth: e.BitDepth, GOP: e.GOPFrames, VBVMS: int(e.VBVMS), Preset: e.Preset,
 		BFrames: e.BFrames, LookaheadFrames: e.LookaheadFrames, Threads: e.Threads,
 	}

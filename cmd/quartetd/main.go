@@ -22,7 +22,9 @@ import (
 	"time"
 
 	"quartet/cmd/internal/logging"
+	"quartet/cmd/internal/secrets"
 	"quartet/device/config"
+	"quartet/device/notify"
 	"quartet/uplink/srt"
 )
 
@@ -34,6 +36,10 @@ Usage:
   quartetd run --config FILE --data DIR   read FILE and send until SIGTERM
   quartetd check --config FILE            say what is wrong with FILE, and the plan if nothing is
   quartetd version                        print the version
+
+Options of run and check:
+  --key FILE   the key that opens sealed secrets of the configuration
+               (default ` + secrets.KeyFile + `; needed only for those)
 
 Signals:
   SIGHUP            read the configuration again and change only what it changes
@@ -64,6 +70,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(io.Discard)
 	file := flags.String("config", "", "")
 	data := flags.String("data", "", "")
+	key := flags.String("key", secrets.KeyFile, "")
 	switch args[0] {
 	case "-h", "--help", "help":
 		fmt.Fprint(stdout, usage)
@@ -93,7 +100,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "quartetd run: --data is missing: give a folder for the box's state (quartetd --help)")
 		return exitUsage
 	}
-	next, warnings, err := load(*file)
+	next, warnings, err := load(*file, *key)
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "%s: warning: %v\n", *file, w)
 	}
@@ -108,7 +115,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		}
 		return 0
 	}
-	return run(next, *file, *data, stderr)
+	return run(next, *file, *key, *data, stderr)
 }
 
 // loaded is a configuration that has been read, and the settings it makes.
@@ -117,14 +124,14 @@ type loaded struct {
 	set parts
 }
 
-// load reads and checks a configuration. Its error has one line for each thing
-// that is wrong.
-func load(file string) (l loaded, warnings config.Issues, err error) {
+// load reads and checks a configuration, and opens its sealed secrets with the
+// key in a file. Its error has one line for each thing that is wrong.
+func load(file, key string) (l loaded, warnings config.Issues, err error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return l, nil, fmt.Errorf("configuration: %w", err)
 	}
-	if l.doc, warnings, err = config.ParseBox(b); err == nil {
+	if l.doc, warnings, err = config.OpenBox(b, secrets.Opener(key)); err == nil {
 		var more config.Issues
 		l.set, more, err = build(l.doc)
 		more.Locate(b)
@@ -142,12 +149,18 @@ func load(file string) (l loaded, warnings config.Issues, err error) {
 	return l, warnings, err
 }
 
-func run(l loaded, file, data string, stderr io.Writer) int {
+func run(l loaded, file, key, data string, stderr io.Writer) int {
 	log := logging.New(l.doc.Log, stderr)
 	if err := writable(data); err != nil {
 		log.Error("data folder: give a folder that can be written with --data", "err", err)
 		return exitFailed
 	}
+	told, err := notify.FromEnvironment()
+	if err != nil {
+		log.Error("quartetd cannot start", "err", err)
+		return exitFailed
+	}
+	defer told.Close()
 	// libsrt writes from its own threads.
 	srt.SetLogger(log)
 	// Packets allocate nothing; what is collected comes from reports and status, a
@@ -160,7 +173,7 @@ func run(l loaded, file, data string, stderr io.Writer) int {
 	// The origin of "now": every instant in the media plane counts from here.
 	start := time.Now()
 	b, err := newBox(l.doc, l.set, boxOptions{
-		file: file, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data),
+		file: file, key: key, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data), told: told,
 	})
 	if err != nil {
 		log.Error("quartetd cannot start", "err", err)
@@ -194,6 +207,7 @@ func run(l loaded, file, data string, stderr io.Writer) int {
 			return 0
 		case <-asked:
 			asked, late = nil, time.After(stopWithin)
+			told.Stopping()
 			stop() // a second signal ends the process at once
 		case <-late:
 			log.Error("quartetd did not stop in time: ending without the rest")

@@ -9,7 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"quartet/cmd/internal/secrets"
 	"quartet/device/config"
+	"quartet/device/seal"
 	"quartet/uplink/srt"
 )
 
@@ -74,6 +76,34 @@ func TestCheckOfAGoodDocument(t *testing.T) {
 	code, out, err := invoke("check", "--config", write(t, document()))
 	if code != 0 || !strings.HasPrefix(out, "ok: K ") || !strings.Contains(out, "rows on each of 3 streams") {
 		t.Errorf("%d\n%s%s", code, out, err)
+	}
+}
+
+// Sealed secrets are opened with the key that --key names, and without it the
+// field is named, and the file that is missing.
+func TestSealedDocument(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "seal.key")
+	s, err := seal.Open(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := secrets.Document(s, document(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "box.json")
+	writeTo(t, file, doc)
+	if code, out, errs := invoke("check", "--config", file, "--key", key); code != 0 || !strings.HasPrefix(out, "ok: K ") {
+		t.Errorf("%d\n%s%s", code, out, errs)
+	}
+	none := key + ".none"
+	code, _, errs := invoke("check", "--config", file, "--key", none)
+	if code != exitUsage || strings.Count(errs, "is sealed, and its key is not there: "+none) != 5 || !strings.Contains(errs, file+": output.key (line ") {
+		t.Errorf("%d\n%s", code, errs)
+	}
+	l, _, err := load(file, key)
+	if err != nil || l.doc.Output.Key != testKey || l.doc.Paths[0].Passphrase != document().Paths[0].Passphrase {
+		t.Errorf("opened: %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ const maxIssues = 50
 // checker compares a document's tree with the type it should have.
 type checker struct {
 	doc    []byte
+	unseal Unseal // nil: sealed secrets are not taken
 	issues Issues
 }
 
@@ -64,6 +65,10 @@ func (c *checker) object(n *node, t reflect.Type, path string) {
 // value checks one value against the field it stands in. t is the field's
 // type, or its element's within a list.
 func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
+	if t == reflect.TypeFor[Raw]() && n.kind != kindNull {
+		c.inside(n, path)
+		return
+	}
 	if n.kind == kindNull {
 		c.add(n, path, "null", "is not a value", "leave the field out, or write "+f.wants(t))
 		return
@@ -79,8 +84,10 @@ func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
 		if k := len(n.elems); f.sized && (k < f.minLen || k > f.maxLen) {
 			c.add(n, path, "", fmt.Sprintf("has %d elements", k), "write "+f.wants(t))
 		}
+		elem := *f
+		elem.sized = false // the tag len is the list's
 		for i, e := range n.elems {
-			c.value(e, f, t.Elem(), path+"["+strconv.Itoa(i)+"]")
+			c.value(e, &elem, t.Elem(), path+"["+strconv.Itoa(i)+"]")
 		}
 	case reflect.String:
 		c.str(n, f, path)
@@ -102,7 +109,27 @@ func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
 	}
 }
 
+// inside looks for what no JSON text of ours may have, within a value of which
+// nothing else is known: a name that stands twice.
+func (c *checker) inside(n *node, path string) {
+	seen := make(map[string]bool, len(n.members))
+	for _, m := range n.members {
+		p := join(path, m.name)
+		if seen[m.name] {
+			c.addAt(m.at, p, "", "is a duplicate field", "keep one of them")
+		}
+		seen[m.name] = true
+		c.inside(m.node, p)
+	}
+	for i, e := range n.elems {
+		c.inside(e, path+"["+strconv.Itoa(i)+"]")
+	}
+}
+
 func (c *checker) str(n *node, f *field, path string) {
+	if f.secret() && Secret(n.text).Sealed() && !c.open(n, path) {
+		return
+	}
 	switch {
 	case f.enum != nil:
 		if !slices.Contains(f.enum, n.text) {
@@ -145,6 +172,8 @@ func (f *field) wants(t reflect.Type) string {
 		return strconv.FormatFloat(f.min, 'f', -1, 64) + " to " + strconv.FormatFloat(f.max, 'f', -1, 64)
 	}
 	switch {
+	case t == reflect.TypeFor[Raw]():
+		return "a JSON value"
 	case t.Kind() == reflect.Slice && f.sized:
 		return fmt.Sprintf("a list of %d to %d elements", f.minLen, f.maxLen)
 	case isStruct(t), t.Kind() == reflect.Slice, t.Kind() == reflect.Bool:

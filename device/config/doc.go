@@ -11,6 +11,7 @@
 //
 //	bytes ─ scan.go (tokens, positions, duplicates) ─▶ tree
 //	     ─ check.go (tree against the Go types and their tags) ─▶ issues
+//	       └ sealed.go (sealed secrets are opened here, so that their form is checked)
 //	     ─ goccy/go-json (into the struct), defaults of absent fields
 //	     ─ box.go, gateway.go Validate (rules across fields) ─▶ issues, warnings
 //

@@ -112,6 +112,7 @@ var fieldDocs = map[string]string{
 	"Encoder.FrameRate":              "Frames (not fields) per second. An input of another rate or size is converted.",
 	"Encoder.Interlaced":             "Encode interlaced, top field first. false: interlaced input is deinterlaced.",
 	"Encoder.FollowInput":            "Take size, frame rate and scan from the SDI signal, and begin anew with a key frame when they change, which shows the slate for a second or two; width, height, frame_rate and interlaced hold until there is a signal. false: every signal is converted to those, without a break.",
+	"Encoder.SDAspect":               "Aspect ratio of a standard-definition picture (720 pixels, up to 576 lines), of the SDI signal and of what is encoded: its pixels are not square.",
 	"Encoder.Chroma":                 "Chroma subsampling.",
 	"Encoder.BitDepth":               "Bits of a sample.",
 	"Encoder.GOPFrames":              "Frames from one key frame to the next. 0: as the profile says.",

@@ -44,7 +44,8 @@ func Detect(doc []byte) (Kind, error) {
 }
 
 // Check reads either document and returns which one it is and what is doubtful
-// about it. The error is of type Issues and lists all that is wrong with it.
+// about it. Sealed secrets are not opened, see SealedSecrets. The error is of
+// type Issues and lists all that is wrong with it.
 func Check(doc []byte) (Kind, Issues, error) {
 	k, err := Detect(doc)
 	if err != nil {
@@ -52,9 +53,9 @@ func Check(doc []byte) (Kind, Issues, error) {
 	}
 	var warnings Issues
 	if k == KindBox {
-		_, warnings, err = ParseBox(doc)
+		_, warnings, err = OpenBox(doc, StandIn)
 	} else {
-		_, warnings, err = ParseGateway(doc)
+		_, warnings, err = OpenGateway(doc, StandIn)
 	}
 	return k, warnings, err
 }
@@ -64,10 +65,10 @@ func Check(doc []byte) (Kind, Issues, error) {
 // no longer in the URLs, which therefore hold no secrets), and every mode is
 // caller or listener. The warnings do not prevent its use. The error is of
 // type Issues.
-func ParseBox(doc []byte) (*Box, Issues, error) { return parse[Box](doc) }
+func ParseBox(doc []byte) (*Box, Issues, error) { return parse[Box](doc, nil) }
 
 // ParseGateway is ParseBox for a gateway document.
-func ParseGateway(doc []byte) (*Gateway, Issues, error) { return parse[Gateway](doc) }
+func ParseGateway(doc []byte) (*Gateway, Issues, error) { return parse[Gateway](doc, nil) }
 
 // Validate checks a box document made by a program: what ParseBox would say to
 // it. The error is of type Issues.
@@ -92,13 +93,13 @@ type document[T any] interface {
 // report collects what the rules find.
 type report struct{ errors, warnings Issues }
 
-func parse[T any, P document[T]](doc []byte) (*T, Issues, error) {
+func parse[T any, P document[T]](doc []byte, unseal Unseal) (*T, Issues, error) {
 	root, err := scanDocument(doc)
 	if err != nil {
 		return nil, nil, err
 	}
 	t := new(T)
-	c := checker{doc: doc}
+	c := checker{doc: doc, unseal: unseal}
 	c.object(root, reflect.TypeFor[T](), "")
 	if len(c.issues) == 0 {
 		if err := json.Unmarshal(doc, t); err != nil {
@@ -109,7 +110,7 @@ func parse[T any, P document[T]](doc []byte) (*T, Issues, error) {
 	if len(c.issues) > 0 {
 		return nil, nil, c.issues
 	}
-	setDefaults(root, reflect.ValueOf(t).Elem())
+	setAbsent(root, reflect.ValueOf(t).Elem())
 
 	var r report
 	P(t).fold(root, &r)

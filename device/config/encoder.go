@@ -39,6 +39,9 @@ type Encoder struct {
 	// height, frame_rate and interlaced hold until there is a signal. false: every
 	// signal is converted to those, without a break.
 	FollowInput bool `json:"follow_input"`
+	// Aspect ratio of a standard-definition picture (720 pixels, up to 576 lines),
+	// of the SDI signal and of what is encoded: its pixels are not square.
+	SDAspect string `json:"sd_aspect" default:"16:9" enum:"16:9|4:3"`
 	// Chroma subsampling.
 	Chroma string `json:"chroma" default:"4:2:0" enum:"4:2:0|4:2:2"`
 	// Bits of a sample.

@@ -81,6 +81,6 @@ func (in *Input) encodedRules(r *report, u URL) {
 // same tells whether an object is what an absent one would be.
 func same(v reflect.Value) bool {
 	absent := reflect.New(v.Type())
-	setDefaults(nil, absent.Elem())
+	setAbsent(nil, absent.Elem())
 	return reflect.DeepEqual(v.Interface(), absent.Elem().Interface())
 }

@@ -122,7 +122,9 @@ func (s *schema) value(f *field, t reflect.Type) {
 		}
 		s.WriteString(`, "enum": [` + strings.Join(words, ", ") + "]")
 	}
-	if p := formats[f.format].pattern; p != "" {
+	if p := formats[f.format].pattern; p != "" && f.secret() {
+		s.WriteString(`, "pattern": ` + quote(p+"|"+sealedPattern))
+	} else if p != "" {
 		s.WriteString(`, "pattern": ` + quote(p))
 	}
 	if f.hasDef {

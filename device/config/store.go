@@ -23,7 +23,9 @@ import (
 //
 // The schema version is part of the name: a software version on trial writes
 // only its own file, and after a rollback the older one finds what it
-// understands. The files hold secrets and have mode 0600. A Store may be used
+// understands. The files hold secrets, sealed ones or plain ones as their writer
+// likes; sealed ones are not opened here. They have mode 0640: management writes
+// them, and the media plane reads them as another user of the same group. A Store may be used
 // by several goroutines, but only by one process.
 type Store struct {
 	file  string
@@ -41,9 +43,9 @@ type filesystem interface {
 }
 
 // NewStore returns the store of a document in a folder, which it makes (mode
-// 0700) if there is none.
+// 0750) if there is none.
 func NewStore(folder string, k Kind) (*Store, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, fmt.Errorf("config: make the folder of the documents: %w", err)
 	}
 	return newStore(osFolder(folder), k), nil
@@ -52,10 +54,10 @@ func NewStore(folder string, k Kind) (*Store, error) {
 func newStore(f filesystem, k Kind) *Store {
 	return &Store{file: fmt.Sprintf("%s.v%d.json", k, SchemaVersion), fs: f, check: func(doc []byte) error {
 		if k == KindGateway {
-			_, _, err := ParseGateway(doc)
+			_, _, err := OpenGateway(doc, StandIn)
 			return err
 		}
-		_, _, err := ParseBox(doc)
+		_, _, err := OpenBox(doc, StandIn)
 		return err
 	}}
 }
@@ -141,7 +143,7 @@ func (d osFolder) read(name string) ([]byte, error) {
 }
 
 func (d osFolder) write(name string, data []byte) error {
-	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
 	}

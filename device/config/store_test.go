@@ -41,7 +41,7 @@ func TestStore(t *testing.T) {
 		t.Fatal("an invalid document was saved")
 	}
 	file := filepath.Join(dir, "box.v1.json")
-	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
+	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o640 {
 		t.Fatalf("mode of %s: %v, %v", file, st.Mode(), err)
 	}
 

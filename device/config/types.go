@@ -144,17 +144,18 @@ func text(v reflect.Value) string {
 // in which every field has the value that an absent field would get.
 func Default[T any]() T {
 	var t T
-	setDefaults(nil, reflect.ValueOf(&t).Elem())
+	setAbsent(nil, reflect.ValueOf(&t).Elem())
 	return t
 }
 
-// setDefaults gives every field that the document does not have its default.
-// n is the object that v was read from, nil if there was none.
-func setDefaults(n *node, v reflect.Value) {
+// setAbsent gives every field that the document does not have its default, and
+// every secret what the checker opened it to. n is the object that v was read
+// from, nil if there was none.
+func setAbsent(n *node, v reflect.Value) {
 	if v.Kind() == reflect.Slice {
 		for i := range v.Len() {
 			if isStruct(v.Type().Elem()) {
-				setDefaults(n.elem(i), v.Index(i))
+				setAbsent(n.elem(i), v.Index(i))
 			}
 		}
 		return
@@ -170,7 +171,9 @@ func setDefaults(n *node, v reflect.Value) {
 		}
 		switch {
 		case isStruct(f.elem) || fv.Kind() == reflect.Slice:
-			setDefaults(child, fv)
+			setAbsent(child, fv)
+		case child != nil && f.secret():
+			fv.SetString(child.text)
 		case child == nil && f.hasDef:
 			setText(fv, f.def)
 		}

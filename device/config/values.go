@@ -29,7 +29,8 @@ const redacted = "***"
 
 // Secret is a passphrase or key. Every ordinary way of printing it (fmt, slog,
 // JSON) shows "***"; Reveal and Encode are the two that do not. An empty
-// secret prints as empty, so that "not set" stays visible.
+// secret prints as empty, so that "not set" stays visible. In a document on
+// disk it may be sealed (sealed.go).
 type Secret string
 
 // Reveal returns the secret itself, for the socket or cipher that needs it.

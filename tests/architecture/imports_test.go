@@ -22,6 +22,9 @@ var directions = []struct {
 	{"uplink/adapt", nil},
 	{"device/config", nil},
 	{"device/health", nil},
+	{"device/durable/...", nil},
+	{"device/seal", nil},
+	{"device/audit", nil},
 	{"board/...", []string{"board/..."}},
 	{"updater/...", []string{"updater/..."}},
 
@@ -46,7 +49,11 @@ var directions = []struct {
 	{"uplink/gateway", []string{"capture/mpegts", "capture/tr101290", "fec/...", "uplink/rtp", "uplink/srt"}},
 
 	// The box around it.
+	{"device/access", []string{"device/durable"}},
+	{"device/identity", []string{"device/durable", "device/seal"}},
 	{"device/control", []string{"device/health"}},
+	{"device/network", []string{"device/config"}},
+	{"device/notify", nil},
 	{"device/telemetry/...", []string{"device/config", "device/control", "device/health"}},
 	{"device/web/...", []string{"device/config", "device/control", "device/health"}},
 	{"device/...", []string{"device/..."}},

@@ -339,11 +339,11 @@ func TestRunsOfUnequalDelayAreSpoilt(t *testing.T) {
 	for i := range r.Systems {
 		r.Systems[i].DelayP50MS = 285
 	}
-	if r.judgeDelays(280 * time.Millisecond); len(r.Spoilt) != 0 {
+	if r.judgeDelays(280*time.Millisecond, 20*time.Millisecond); len(r.Spoilt) != 0 {
 		t.Errorf("5 ms more than configured: %v", r.Spoilt)
 	}
 	r.Systems[1].DelayP50MS = 305
-	if r.judgeDelays(280 * time.Millisecond); len(r.Spoilt) != 1 {
+	if r.judgeDelays(280*time.Millisecond, 20*time.Millisecond); len(r.Spoilt) != 1 {
 		t.Errorf("25 ms more than configured: %v", r.Spoilt)
 	}
 }

@@ -44,6 +44,7 @@ type options struct {
 	streams  int // path streams at once
 	attempts int
 	stall    time.Duration
+	delay    time.Duration
 	lateness float64 // share of packets that the relay may send over 1 ms late
 
 	virtual int // packets for each system and cell
@@ -81,6 +82,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.IntVar(&o.streams, "streams", 10, "path `streams` that run at once; fewer on a slow machine")
 	f.IntVar(&o.attempts, "attempts", 3, "`tries` for a run that the machine spoils")
 	f.DurationVar(&o.stall, "stall", 25*time.Millisecond, "longest stall of this program in a run that counts")
+	f.DurationVar(&o.delay, "delay", 20*time.Millisecond, "longest `time` beyond the configured latency that a system may hold packets in a run that counts")
 	f.Float64Var(&o.lateness, "late", 0.05, "largest `share` of packets that the relay sends over 1 ms late in a run that counts")
 	f.IntVar(&o.virtual, "virtual", 2_000_000, "source `packets` of each system and cell in virtual time")
 	f.IntVar(&o.pairs, "pairs", 6, "`pairs` of runs for the cost")

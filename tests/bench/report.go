@@ -51,6 +51,7 @@ type settings struct {
 	Warmup    float64  `json:"warmup_s"`
 	Streams   int      `json:"path_streams_at_once"`
 	StallMS   float64  `json:"stall_limit_ms"`
+	DelayMS   float64  `json:"delay_limit_ms"` // beyond the configured latency
 	Late      float64  `json:"late_share_limit"`
 	Commands  []string `json:"commands"`
 }
@@ -59,7 +60,7 @@ func settingsOf(o options) settings {
 	s := settings{
 		RateBPS: o.rateBPS, LatencyMS: o.latency.Milliseconds(), HoldMS: pacerHold.Milliseconds(), Overhead: o.overhead,
 		Seeds: o.seeds, Seconds: o.seconds.Seconds(), Warmup: o.warmup.Seconds(), Streams: o.streams,
-		StallMS: o.stall.Seconds() * 1000, Late: o.lateness,
+		StallMS: o.stall.Seconds() * 1000, DelayMS: o.delay.Seconds() * 1000, Late: o.lateness,
 	}
 	for _, sys := range o.systems {
 		if sys.Family == familyQuartet {

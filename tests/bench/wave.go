@@ -332,19 +332,16 @@ func (w *wave) measure(ctx context.Context, r *waveRun) error {
 	}
 	r.LateShare = float64(late) / float64(max(sent, 1))
 	r.judge(w.o, w.feed.refused.Load())
-	r.judgeDelays(w.o.latency + w.cell.RTT/2)
+	r.judgeDelays(w.o.latency+w.cell.RTT/2, w.o.delay)
 	return nil
 }
 
-// delaySlack is how much longer than configured a system may hold packets in a
-// run that counts. quartetd's input hold grows when a stalled machine makes the
-// feed jitter; then the latencies are no longer equal.
-const delaySlack = 20 * time.Millisecond
-
-// judgeDelays holds every system to the latency that all have.
-func (r *waveRun) judgeDelays(configured time.Duration) {
+// judgeDelays holds every system to the latency that all have, but for a limit.
+// On a stalled machine quartetd's input hold grows and libsrt takes a late
+// handshake for the network's delay; then the latencies are no longer equal.
+func (r *waveRun) judgeDelays(configured, limit time.Duration) {
 	for _, s := range r.Systems {
-		if over := s.DelayP50MS - configured.Seconds()*1000; over > delaySlack.Seconds()*1000 {
+		if over := s.DelayP50MS - configured.Seconds()*1000; over > limit.Seconds()*1000 {
 			r.Spoilt = append(r.Spoilt, fmt.Sprintf("%s delayed by %.0f ms more than configured", s.System, over))
 		}
 	}

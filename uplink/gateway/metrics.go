@@ -112,6 +112,7 @@ var (
 		counter("packets_lost_total", "Packets not there at their release (MediaConnect: SourceNotRecoveredPackets).", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Lost) }),
 		counter("packets_duplicate_total", "Copies beyond the first on the same path.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Duplicates) }),
 		counter("packets_late_total", "Copies that arrived after the release.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Late) }),
+		counter("packets_overdue_total", "Packets released after their instant, because nothing newer had come.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Overdue) }),
 		counter("packets_malformed_total", "Packets with a right tag that make no sense.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Malformed) }),
 		counter("epochs_total", "Starts of the source.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Merged.Epochs) }),
 		counter("digest_windows_total", "Digest windows of 1024 packets released complete.", byContribution, func(k *ContributionStatus) float64 { return float64(k.Digest.Complete) }),
