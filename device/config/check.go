@@ -65,6 +65,10 @@ func (c *checker) object(n *node, t reflect.Type, path string) {
 // value checks one value against the field it stands in. t is the field's
 // type, or its element's within a list.
 func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
+	if t == reflect.TypeFor[Raw]() && n.kind != kindNull {
+		c.inside(n, path)
+		return
+	}
 	if n.kind == kindNull {
 		c.add(n, path, "null", "is not a value", "leave the field out, or write "+f.wants(t))
 		return
@@ -80,8 +84,10 @@ func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
 		if k := len(n.elems); f.sized && (k < f.minLen || k > f.maxLen) {
 			c.add(n, path, "", fmt.Sprintf("has %d elements", k), "write "+f.wants(t))
 		}
+		elem := *f
+		elem.sized = false // the tag len is the list's
 		for i, e := range n.elems {
-			c.value(e, f, t.Elem(), path+"["+strconv.Itoa(i)+"]")
+			c.value(e, &elem, t.Elem(), path+"["+strconv.Itoa(i)+"]")
 		}
 	case reflect.String:
 		c.str(n, f, path)
@@ -100,6 +106,23 @@ func (c *checker) value(n *node, f *field, t reflect.Type, path string) {
 		if err != nil || f.ranged && (v < f.min || v > f.max) {
 			c.add(n, path, show(n, f), "is out of range", "write "+f.wants(t))
 		}
+	}
+}
+
+// inside looks for what no JSON text of ours may have, within a value of which
+// nothing else is known: a name that stands twice.
+func (c *checker) inside(n *node, path string) {
+	seen := make(map[string]bool, len(n.members))
+	for _, m := range n.members {
+		p := join(path, m.name)
+		if seen[m.name] {
+			c.addAt(m.at, p, "", "is a duplicate field", "keep one of them")
+		}
+		seen[m.name] = true
+		c.inside(m.node, p)
+	}
+	for i, e := range n.elems {
+		c.inside(e, path+"["+strconv.Itoa(i)+"]")
 	}
 }
 
@@ -149,6 +172,8 @@ func (f *field) wants(t reflect.Type) string {
 		return strconv.FormatFloat(f.min, 'f', -1, 64) + " to " + strconv.FormatFloat(f.max, 'f', -1, 64)
 	}
 	switch {
+	case t == reflect.TypeFor[Raw]():
+		return "a JSON value"
 	case t.Kind() == reflect.Slice && f.sized:
 		return fmt.Sprintf("a list of %d to %d elements", f.minLen, f.maxLen)
 	case isStruct(t), t.Kind() == reflect.Slice, t.Kind() == reflect.Bool:
