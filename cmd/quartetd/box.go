@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
 
 	"quartet/capture"
+	"quartet/capture/engine"
 	"quartet/capture/mpegts"
 	"quartet/device/config"
 	"quartet/device/control"
@@ -38,6 +40,7 @@ type boxOptions struct {
 	now          func() time.Duration
 	start        time.Time
 	log          *slog.Logger
+	again        func() // ends the box, for the program to start again
 }
 
 // chain is the parts a packet passes.
@@ -124,6 +127,29 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 		b.opts.log.Info("reloaded", "changed", r.Changed)
 	}
 	return r, err
+}
+
+// Restart implements control.Media. A configuration that is gone is no error: it
+// has been reset, and what was sent by it must end.
+func (b *box) Restart(context.Context) error {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	if _, _, err := load(b.opts.file, b.opts.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	b.opts.log.Info("starting again, as asked over the control socket")
+	b.opts.again()
+	return nil
+}
+
+// Thumbnail implements control.Media.
+func (b *box) Thumbnail() ([]byte, error) {
+	if s, ok := b.chain.source.(*engine.Source); ok {
+		if p := s.Picture(); p != nil {
+			return p, nil
+		}
+	}
+	return nil, control.ErrNoPicture
 }
 
 // Preflight implements control.Media.

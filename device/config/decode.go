@@ -45,6 +45,6 @@ func Decode(text []byte, to any) error {
 	if len(c.issues) > 0 {
 		return c.issues
 	}
-	setDefaults(root, v)
+	setAbsent(root, v)
 	return nil
 }

@@ -18,6 +18,9 @@ import (
 // maxReply bounds what a client reads in one piece.
 const maxReply = 16 << 20
 
+// maxPicture bounds a thumbnail; they have some 10 kB.
+const maxPicture = 1 << 20
+
 // Client talks to a Server.
 type Client struct {
 	socket string
@@ -41,6 +44,9 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type Error struct {
 	Code int    // HTTP status
 	Text string // in words
+	// NeedsRestart names the fields that cannot change while running, if that is
+	// why a reload was refused.
+	NeedsRestart []string
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -66,6 +72,29 @@ func (c *Client) Conditions(ctx context.Context) (l Conditions, err error) {
 // Reload has the configuration file read again.
 func (c *Client) Reload(ctx context.Context) (r Reload, err error) {
 	return r, c.ask(ctx, http.MethodPost, "/v1/reload", &r)
+}
+
+// Restart has quartetd start again with its configuration file, for changes that
+// a Reload cannot make. It returns once the file has been checked and the end
+// is under way; Status answers again when it is back.
+func (c *Client) Restart(ctx context.Context) error {
+	var ok struct{}
+	return c.ask(ctx, http.MethodPost, "/v1/restart", &ok)
+}
+
+// Thumbnail asks for the latest picture of the input, a JPEG. An *Error with
+// Code 404: there is none.
+func (c *Client) Thumbnail(ctx context.Context) ([]byte, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/v1/thumbnail")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxPicture))
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s cannot be read: %w", c.socket, err)
+	}
+	return b, nil
 }
 
 // Preflight has a path tried out.
@@ -155,7 +184,7 @@ func (c *Client) do(ctx context.Context, method, target string) (*http.Response,
 	if json.Unmarshal(b, &f) != nil || f.Error == "" {
 		f.Error = strings.TrimSpace(resp.Status + " " + string(b))
 	}
-	return nil, &Error{Code: resp.StatusCode, Text: f.Error}
+	return nil, &Error{Code: resp.StatusCode, Text: f.Error, NeedsRestart: f.NeedsRestart}
 }
 
 // explain says what to do when the socket cannot be reached.

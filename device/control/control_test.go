@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type media struct {
 	reload    func() (Reload, error)
 	preflight func(ctx context.Context, path string) (Preflight, error)
+	restart   error
+	picture   []byte
 }
 
 func (m *media) Status() Status {
@@ -42,6 +45,15 @@ func (m *media) Probe(where string) (Probe, error) {
 }
 
 func (m *media) Reload(context.Context) (Reload, error) { return m.reload() }
+
+func (m *media) Restart(context.Context) error { return m.restart }
+
+func (m *media) Thumbnail() ([]byte, error) {
+	if m.picture == nil {
+		return nil, ErrNoPicture
+	}
+	return m.picture, nil
+}
 
 func (m *media) Preflight(ctx context.Context, path string) (Preflight, error) {
 	return m.preflight(ctx, path)
@@ -125,6 +137,39 @@ func TestProbe(t *testing.T) {
 		if e := (*Error)(nil); !errors.As(err, &e) || e.Code != code {
 			t.Errorf("%q: %v", where, err)
 		}
+	}
+}
+
+func TestRestart(t *testing.T) {
+	b := start(t)
+	if err := b.client.Restart(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b.media.restart = errors.New("name is missing")
+	if e := (*Error)(nil); !errors.As(b.client.Restart(t.Context()), &e) || e.Code != http.StatusUnprocessableEntity || e.Text != "name is missing" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestThumbnail(t *testing.T) {
+	b := start(t)
+	_, err := b.client.Thumbnail(t.Context())
+	if e := (*Error)(nil); !errors.As(err, &e) || e.Code != http.StatusNotFound {
+		t.Errorf("%v", err)
+	}
+	b.media.picture = []byte("\xff\xd8picture")
+	if got, err := b.client.Thumbnail(t.Context()); err != nil || string(got) != "\xff\xd8picture" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// What cannot change while running is told apart from what is wrong.
+func TestReloadNeedsRestart(t *testing.T) {
+	b := start(t)
+	b.media.reload = func() (Reload, error) { return Reload{}, &RestartNeeded{[]string{"input", "name"}} }
+	_, err := b.client.Reload(t.Context())
+	if e := (*Error)(nil); !errors.As(err, &e) || !slices.Equal(e.NeedsRestart, []string{"input", "name"}) || !strings.Contains(e.Text, "restart quartetd") {
+		t.Errorf("%+v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,18 @@ var ErrNoPath = errors.New("no such path")
 // ErrNoPlace is returned by Media.Probe for a place that does not exist.
 var ErrNoPlace = errors.New("no such place")
 
+// ErrNoPicture is returned by Media.Thumbnail if there is none.
+var ErrNoPicture = errors.New("no picture yet, or of an input that is not encoded here")
+
+// RestartNeeded is returned by Media.Reload when a change cannot be made while
+// running.
+type RestartNeeded struct{ Fields []string }
+
+// Error implements error.
+func (r *RestartNeeded) Error() string {
+	return strings.Join(r.Fields, ", ") + " cannot change while running: restart quartetd"
+}
+
 // Media is what the server asks of the media plane. Its methods are called
 // from several goroutines.
 type Media interface {
@@ -42,6 +55,12 @@ type Media interface {
 	// Reload reads the configuration again, and logs what it changed. Its error
 	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
+	// Restart ends this process, to be started again with the configuration that is
+	// there now; an error of that is returned and nothing ends. It returns before
+	// the end.
+	Restart(ctx context.Context) error
+	// Thumbnail returns the latest picture of the input, a JPEG. ErrNoPicture.
+	Thumbnail() ([]byte, error)
 	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
 	Preflight(ctx context.Context, path string) (Preflight, error)
 }
@@ -97,6 +116,8 @@ func Listen(cfg Config) (*Server, error) {
 	mux.HandleFunc("GET /v1/conditions", s.conditions)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux.HandleFunc("POST /v1/restart", s.restart)
+	mux.HandleFunc("GET /v1/thumbnail", s.thumbnail)
 	mux.HandleFunc("POST /v1/preflight", s.preflight)
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -217,13 +238,39 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	result, err := s.cfg.Media.Reload(r.Context())
 	if err != nil {
 		s.cfg.Log.Warn("reload refused", "error", err)
-		refuse(w, http.StatusUnprocessableEntity, err)
+		f := failure{Error: err.Error()}
+		var restart *RestartNeeded
+		if errors.As(err, &restart) {
+			f.NeedsRestart = restart.Fields
+		}
+		reply(w, http.StatusUnprocessableEntity, f)
 		return
 	}
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}
 	reply(w, http.StatusOK, result)
+}
+
+func (s *Server) restart(w http.ResponseWriter, r *http.Request) {
+	if err := s.cfg.Media.Restart(r.Context()); err != nil {
+		s.cfg.Log.Warn("restart refused", "error", err)
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	reply(w, http.StatusOK, struct{}{})
+}
+
+func (s *Server) thumbnail(w http.ResponseWriter, _ *http.Request) {
+	b, err := s.cfg.Media.Thumbnail()
+	if err != nil {
+		refuse(w, http.StatusNotFound, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "image/jpeg")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(b) // the reader went away
 }
 
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
@@ -255,7 +302,8 @@ func reply(w http.ResponseWriter, code int, v any) {
 
 // failure is the body of an error.
 type failure struct {
-	Error string `json:"error"`
+	Error        string   `json:"error"`
+	NeedsRestart []string `json:"needs_restart,omitempty"`
 }
 
-func refuse(w http.ResponseWriter, code int, err error) { reply(w, code, failure{err.Error()}) }
+func refuse(w http.ResponseWriter, code int, err error) { reply(w, code, failure{Error: err.Error()}) }
