@@ -247,22 +247,16 @@ func (s *Server) update() Update {
 func (s *Server) getUpdate(*call) (Update, error) { return s.update(), nil }
 
 func (s *Server) getAbout(*call) (About, error) {
-	return About{Product: s.cfg.Product, Version: s.cfg.Version, GoVersion: runtime.Version(), SupportUntil: SupportUntil,
-		SecurityContact: SecurityContact, Support: s.settings.get().Support.Contact, Components: components()}, nil
+	return About{Product: s.cfg.Product, Version: s.cfg.Version, GoVersion: runtime.Version(), SupportUntil: s.cfg.SupportUntil,
+		SecurityContact: s.cfg.SecurityContact, Support: s.settings.get().Support.Contact, Components: components()}, nil
 }
 
 func (s *Server) getOpenAPI(*call) (json.RawMessage, error) { return s.openapi, nil }
 
-// The last day on which this version's line gets security updates, and where to
-// tell of a weakness (RFC 9116).
-const (
-	SupportUntil    = "2031-12-31"
-	SecurityContact = "https://github.com/quartet/quartet/security/advisories/new"
-)
-
+// securityTXT is RFC 9116.
 func (s *Server) securityTXT(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "Contact: %s\nExpires: %sT23:59:59Z\nPreferred-Languages: en, de\n", SecurityContact, SupportUntil)
+	fmt.Fprintf(w, "Contact: %s\nExpires: %sT23:59:59Z\nPreferred-Languages: en\n", s.cfg.SecurityContact, s.cfg.SupportUntil)
 }
 
 var (

@@ -107,6 +107,7 @@ func (s *Server) watch(ctx context.Context) {
 			}
 		}
 		seen = s.ownEvents(seen)
+		s.turns.Add(1)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

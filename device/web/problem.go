@@ -55,6 +55,9 @@ var ErrUnavailable = errors.New("not available")
 // ErrNotHere is wrapped by what this board or this software does not have.
 var ErrNotHere = errors.New("this box does not have it")
 
+// ErrFarEnd is wrapped when another server did not do what it was asked.
+var ErrFarEnd = errors.New("the other server did not do it")
+
 // ErrNone is wrapped when what is asked for does not exist (yet).
 var ErrNone = errors.New("there is none")
 
@@ -99,6 +102,8 @@ func problemOf(err error) (p *Problem, internal bool) {
 		return fail(http.StatusConflict, typeConflict, err.Error(), ""), false
 	case errors.Is(err, ErrNotHere):
 		return fail(http.StatusNotImplemented, typeUnavailable, err.Error(), ""), false
+	case errors.Is(err, ErrFarEnd):
+		return fail(http.StatusBadGateway, typeUnavailable, err.Error(), "look at what it answered, and try again"), false
 	case errors.Is(err, control.ErrUnreachable):
 		return fail(http.StatusServiceUnavailable, "media-unreachable", err.Error(), "see the logs of quartetd"), false
 	case errors.Is(err, ErrUnavailable):

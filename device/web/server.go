@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -41,8 +42,12 @@ const cookieName = "__Host-quartet"
 type Config struct {
 	Product string
 	Version string
-	Serial  string
-	BootID  string
+	// SecurityContact is where to tell of a weakness: a mailto: or https: address.
+	SecurityContact string
+	// SupportUntil is the last day of security updates, YYYY-MM-DD.
+	SupportUntil string
+	Serial       string
+	BootID       string
 
 	Access    *access.Store
 	Audit     AuditLog
@@ -66,6 +71,10 @@ type Config struct {
 	Names func() []string
 	// Certificate is the page's; called for each connection.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Health is the list of the management's own conditions, Catalogue's among its
+	// definitions; Start is where its process times begin. Nil: a list of its own.
+	Health *health.Monitor
+	Start  time.Time
 	// Wiped is called when a factory reset has removed everything and the process
 	// is to start afresh. Nil: nothing.
 	Wiped func()
@@ -93,6 +102,7 @@ type Server struct {
 	monitor  *health.Monitor
 	view     *viewer
 	slots    chan struct{} // a place for each request
+	turns    atomic.Uint64
 }
 
 // New makes a server; nothing is opened before Run but the files of Config.Data.
@@ -103,8 +113,11 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, mux: http.NewServeMux(), start: cfg.Now(), openapi: OpenAPI(cfg.Version),
-		slots: make(chan struct{}, maxRequests), monitor: health.New(Catalogue()), hub: newHub()}
+	s := &Server{cfg: cfg, log: cfg.Log, mux: http.NewServeMux(), start: cfg.Start, openapi: OpenAPI(cfg.Version),
+		slots: make(chan struct{}, maxRequests), monitor: cfg.Health, hub: newHub()}
+	if s.monitor == nil {
+		s.monitor, s.start = health.New(Catalogue()), cfg.Now()
+	}
 	var err error
 	if s.settings, err = openSettings(cfg.Data, cfg.Serial); err != nil {
 		return nil, err
@@ -136,6 +149,21 @@ func New(cfg Config) (*Server, error) {
 
 // since is the process time of the conditions.
 func (s *Server) since() time.Duration { return s.cfg.Now().Sub(s.start) }
+
+// Name is the box's, as its settings have it.
+func (s *Server) Name() string { return s.settings.get().Name }
+
+// Glance is the last overview, to be read only, and whether the box is claimed.
+func (s *Server) Glance() (o Overview, claimed bool) {
+	s.view.mu.Lock()
+	o = s.view.last
+	s.view.mu.Unlock()
+	return o, s.cfg.Access.Claimed()
+}
+
+// Turns counts the turns of the loop that keeps the overview: what the watchdog
+// goes by.
+func (s *Server) Turns() uint64 { return s.turns.Load() }
 
 // Handler is the whole server without its sockets.
 func (s *Server) Handler() http.Handler { return s.handler }

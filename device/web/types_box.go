@@ -102,12 +102,13 @@ type MetricsToken struct {
 
 // IdentityInfo is who the box is, to others.
 type IdentityInfo struct {
-	Serial  string       `json:"serial"`
-	Product string       `json:"product"`
-	Device  *Certificate `json:"device_certificate" doc:"with which it shows itself to the telemetry server; null: none yet"`
-	CA      *Certificate `json:"ca_certificate" doc:"to which the telemetry server must belong; null: none yet"`
-	Page    *Certificate `json:"page_certificate" doc:"which the browser sees"`
-	Enrol   Enrolment    `json:"enrolment"`
+	Serial    string       `json:"serial"`
+	Product   string       `json:"product"`
+	DeviceKey string       `json:"device_key" doc:"SHA-256 of the device key's public half, hex: how a CA's owner can tell that a request is from this box"`
+	Device    *Certificate `json:"device_certificate" doc:"with which it shows itself to the telemetry server; null: none yet"`
+	CA        *Certificate `json:"ca_certificate" doc:"to which the telemetry server must belong; null: none yet"`
+	Page      *Certificate `json:"page_certificate" doc:"which the browser sees"`
+	Enrol     Enrolment    `json:"enrolment"`
 }
 
 // Certificate is an X.509 certificate in short.
@@ -144,6 +145,8 @@ type Enrol struct {
 	URL   string `json:"url" required:"yes" len:"1..300" doc:"https://ca.example.net, or with a label behind: https://ca.example.net/.well-known/est/boxes"`
 	Token string `json:"token" required:"yes" len:"1..256" doc:"one-time password"`
 	CA    string `json:"ca" required:"yes" len:"1..32768" doc:"PEM; what the EST server's certificate is checked against"`
+	// Telemetry's own.
+	HomeCA string `json:"home_ca" len:"0..32768" doc:"PEM; what the telemetry server's certificate is checked against; absent: the CAs that the EST server names"`
 }
 
 // LogsQuery asks for log lines.

@@ -20,8 +20,6 @@ const (
 	mediaUnreachable   health.Code = "media-unreachable"
 	networkUnreachable health.Code = "network-helper-unreachable"
 	networkPending     health.Code = "network-unconfirmed"
-	clockUnset         health.Code = "clock-not-synchronised"
-	telemetryFailing   health.Code = "telemetry-not-delivered"
 	unclaimed          health.Code = "box-unclaimed"
 )
 
@@ -42,12 +40,6 @@ func Catalogue() []health.Definition {
 		{Code: networkUnreachable, Severity: health.Minor, HoldOn: 10 * s, HoldOff: 2 * s,
 			Text:   "The network helper does not answer; the network stays as it is",
 			Remedy: "See the logs of quartet-netd."},
-		{Code: clockUnset, Severity: health.Minor, HoldOn: 300 * s, HoldOff: 5 * s,
-			Text:   "The clock has not been set by a time server",
-			Remedy: "Check the time servers in the network settings, and that UDP port 123 is open to them."},
-		{Code: telemetryFailing, Severity: health.Warning, HoldOn: 120 * s, HoldOff: 10 * s,
-			Text:   "Reports do not get home; they are kept here",
-			Remedy: "Check the endpoint, the certificates and the network. Nothing is lost for 14 days."},
 		{Code: unclaimed, Severity: health.Warning, HoldOn: 60 * s,
 			Text:   "The box has not been claimed",
 			Remedy: "Open the page and enter the code on the label."},
@@ -155,8 +147,6 @@ func (s *Server) look(ctx context.Context) Overview {
 	s.monitor.Set(now, mediaUnreachable, health.ResourceBox, mediaErr != nil, o.BoxError)
 	s.monitor.Set(now, networkUnreachable, health.ResourceBox, networkErr != nil, o.Network.Error)
 	s.monitor.Set(now, networkPending, health.ResourceBox, o.Network.Pending != nil, "")
-	s.monitor.Set(now, clockUnset, health.ResourceBox, networkErr == nil && !o.Network.Synchronised, "")
-	s.monitor.Set(now, telemetryFailing, health.ResourceBox, o.Telemetry.State == "waiting" || o.Telemetry.State == "failing", o.Telemetry.LastError)
 	s.monitor.Set(now, unclaimed, health.ResourceBox, !s.cfg.Access.Claimed(), "")
 	s.monitor.Tick(now)
 	var media []control.Condition
