@@ -64,9 +64,10 @@ const (
 const stopWithin = 2900 * time.Millisecond
 
 func main() {
+	env := os.Environ() // with what the service manager wrote there, before it is taken out
 	code := command(os.Args[1:], os.Stdout, os.Stderr)
 	if code == exitAgain {
-		code = again(os.Args, os.Environ())
+		code = again(os.Args, env)
 	}
 	os.Exit(code)
 }

@@ -84,7 +84,7 @@ func (f *files) handler(r *rescue) http.Handler {
 		}
 		name := strings.TrimPrefix(path.Clean(req.URL.Path), "/")
 		a, ok := f.byName[name]
-		if !ok && !strings.Contains(path.Base(name), ".") {
+		if !ok && (name == "" || !strings.Contains(path.Base(name), ".")) {
 			a, ok = f.byName["index.html"]
 			if !ok {
 				r.show(w, req, "")

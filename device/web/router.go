@@ -185,6 +185,13 @@ func fillLists(v reflect.Value) {
 				fillLists(f)
 			}
 		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			e := reflect.New(v.Type().Elem()).Elem()
+			e.Set(v.MapIndex(k))
+			fillLists(e)
+			v.SetMapIndex(k, e)
+		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return
