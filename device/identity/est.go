@@ -113,7 +113,7 @@ func (i *Identity) Renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("identity: the EST server's CA %w", err)
 	}
-	config, err := i.clientTLS(st, roots)
+	config, err := i.clientTLS(roots)
 	if err != nil {
 		return err
 	}

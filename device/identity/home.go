@@ -129,9 +129,10 @@ func pool(list []*x509.Certificate) *x509.CertPool {
 
 // HomeTLS is how telemetry speaks to home: TLS 1.2 or later, with the device
 // certificate, to servers whose certificate is from home's CAs; the system's
-// own CAs count for nothing. It holds for the certificates of now: ask again
-// for each new connection or client. ErrNotEnrolled if there is none; the error
-// also says if it has expired.
+// own CAs count for nothing. A renewed certificate is used from the next
+// connection on; home's CAs are those of now, so ask again after an
+// installation or enrolment. ErrNotEnrolled if there is no certificate; the
+// error also says if it has expired.
 func (i *Identity) HomeTLS() (*tls.Config, error) {
 	i.mu.Lock()
 	s := i.state
@@ -143,21 +144,13 @@ func (i *Identity) HomeTLS() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: home's CA %w", err)
 	}
-	return i.clientTLS(s, home)
+	return i.clientTLS(home)
 }
 
 // clientTLS is a configuration with the device certificate that trusts roots.
-func (i *Identity) clientTLS(s state, roots []*x509.Certificate) (*tls.Config, error) {
-	chain, err := parseCertificates([]byte(s.Certificate))
-	if err != nil {
-		return nil, fmt.Errorf("identity: the device certificate %w", err)
-	}
-	if now := i.cfg.Clock.Now(); now.After(chain[0].NotAfter) {
-		return nil, fmt.Errorf("identity: the device certificate has expired on %s: enrol the box again", day(chain[0].NotAfter))
-	}
-	cert := tls.Certificate{PrivateKey: i.deviceKey, Leaf: chain[0]}
-	for _, c := range chain {
-		cert.Certificate = append(cert.Certificate, c.Raw)
+func (i *Identity) clientTLS(roots []*x509.Certificate) (*tls.Config, error) {
+	if _, err := i.clientCertificate(nil); err != nil {
+		return nil, err
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -165,6 +158,25 @@ func (i *Identity) clientTLS(s state, roots []*x509.Certificate) (*tls.Config, e
 		Time:       i.cfg.Clock.Now,
 		// Not Certificates: that would be left out if the server names other CAs,
 		// and the error would come later and say less.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
+		GetClientCertificate: i.clientCertificate,
 	}, nil
+}
+
+// clientCertificate is the device certificate, if it may be shown.
+func (i *Identity) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	i.mu.Lock()
+	s := i.state
+	i.mu.Unlock()
+	chain, err := parseCertificates([]byte(s.Certificate))
+	if err != nil {
+		return nil, fmt.Errorf("identity: the device certificate %w", err)
+	}
+	if now := i.cfg.Clock.Now(); now.After(chain[0].NotAfter) {
+		return nil, fmt.Errorf("identity: the device certificate has expired on %s: enrol the box again", day(chain[0].NotAfter))
+	}
+	cert := &tls.Certificate{PrivateKey: i.deviceKey, Leaf: chain[0]}
+	for _, c := range chain {
+		cert.Certificate = append(cert.Certificate, c.Raw)
+	}
+	return cert, nil
 }

@@ -85,6 +85,25 @@ func TestS7Home(t *testing.T) {
 	if _, err := telemetry(b, quietServer(t, home, ca.server(t, nil), stranger, true)); err == nil {
 		t.Error("a device of another CA was let in")
 	}
+	// A client that was made before a renewal shows the new certificate at its next
+	// connection.
+	config, err := b.HomeTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Install(ca.fromCSR(t, csr, func(c *x509.Certificate) { c.Subject.CommonName = "renewed" }), ca.pem()); err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 10 * time.Second}
+	defer c.CloseIdleConnections()
+	resp, err := c.Get(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, _ := io.ReadAll(resp.Body)
+	if resp.Body.Close(); string(who) != "renewed" {
+		t.Errorf("home saw %q after a renewal", who)
+	}
 	// When its own has expired the box says so itself.
 	b.wall.set(today.AddDate(1, 0, 0), true)
 	if _, err := telemetry(b, good); err == nil || !strings.Contains(err.Error(), "has expired on 2027-02-24") {
