@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quartet/capture/mpegts"
@@ -50,6 +51,7 @@ type Sender struct {
 	paths []*Path
 	tap   mpegts.Writer // nil: none
 	holds time.Duration // by the pacer and the packetizer, of a packet on its way
+	ticks atomic.Uint64 // not under mu: who asks must not wait for a loop that hangs
 
 	mu         sync.Mutex // guards all below; held for one packet or one tick
 	pacer      *mpegts.Pacer
@@ -63,7 +65,6 @@ type Sender struct {
 	message    []byte // packet + tag, reused
 	sent       sentCounts
 	stats      SenderStats
-	ticks      uint64
 }
 
 // sentCounts is what sender reports count, modulo 2³²: source packets and the
@@ -216,7 +217,6 @@ func (s *Sender) WriteTS(at time.Duration, ts []byte) error {
 // Tick sends what is due at now. Run calls it every 5 ms.
 func (s *Sender) Tick(now time.Duration) {
 	s.mu.Lock()
-	s.ticks++
 	if s.pacer != nil {
 		s.pacer.Pop(now, s.paced)
 	}
@@ -231,7 +231,12 @@ func (s *Sender) Tick(now time.Duration) {
 	for _, p := range s.paths {
 		p.notify()
 	}
+	s.ticks.Add(1)
 }
+
+// Ticks counts the turns of the packet loop, with traffic or without: the
+// service's watchdog goes by it. It never waits.
+func (s *Sender) Ticks() uint64 { return s.ticks.Load() }
 
 // paced takes TS packets from the pacer.
 func (s *Sender) paced(at time.Duration, ts []byte) {

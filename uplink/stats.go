@@ -61,7 +61,7 @@ func (s *Sender) Stats() SenderStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
-	st.SSRC, st.Ticks, st.Plan, st.Digest = s.ssrc, s.ticks, s.plan, s.digest.Stats()
+	st.SSRC, st.Ticks, st.Plan, st.Digest = s.ssrc, s.ticks.Load(), s.plan, s.digest.Stats()
 	if s.pacer != nil {
 		p := s.pacer.Stats()
 		st.Pacer = &p

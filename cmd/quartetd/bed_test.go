@@ -49,7 +49,7 @@ func (l *logBuffer) String() string {
 }
 
 // startBox runs a document until the test's end.
-func startBox(t testing.TB, doc *config.Box) *bed {
+func startBox(t testing.TB, doc *config.Box, change ...func(*boxOptions)) *bed {
 	t.Helper()
 	b := &bed{TB: t, doc: doc, hup: make(chan os.Signal, 1), log: &logBuffer{}}
 	doc.Control.Socket = filepath.Join(t.TempDir(), "s")
@@ -59,10 +59,14 @@ func startBox(t testing.TB, doc *config.Box) *bed {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	b.box, err = newBox(l.doc, l.set, boxOptions{
+	o := boxOptions{
 		file: b.file, socket: doc.Control.Socket, start: start, now: func() time.Duration { return time.Since(start) },
 		log: slog.New(slog.NewTextHandler(b.log, nil)), data: t.TempDir(),
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	b.box, err = newBox(l.doc, l.set, o)
 	if err != nil {
 		t.Fatal(err)
 	}

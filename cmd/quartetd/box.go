@@ -16,6 +16,7 @@ import (
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
+	"quartet/device/notify"
 	"quartet/uplink"
 )
 
@@ -40,7 +41,8 @@ type boxOptions struct {
 	now          func() time.Duration
 	start        time.Time
 	log          *slog.Logger
-	again        func() // ends the box, for the program to start again
+	told         *notify.Notifier // of the service manager; nil: there is none
+	again        func()           // ends the box, for the program to start again
 }
 
 // chain is the parts a packet passes.
@@ -102,6 +104,10 @@ func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.S
 			}
 		}
 	})
+	// Not the input, nor the paths: without a feed, and with every far end gone,
+	// the loop turns, and starting anew would mend nothing.
+	wg.Go(func() { b.opts.told.Feed(ctx, b.chain.sender.Ticks) })
+	b.opts.told.Ready()
 	err := b.chain.sender.Run(ctx)
 	cancel()
 	wg.Wait()

@@ -24,6 +24,7 @@ import (
 	"quartet/cmd/internal/logging"
 	"quartet/cmd/internal/secrets"
 	"quartet/device/config"
+	"quartet/device/notify"
 	"quartet/uplink/srt"
 )
 
@@ -177,6 +178,12 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 		log.Error("data folder: give a folder that can be written with --data", "err", err)
 		return exitFailed
 	}
+	told, err := notify.FromEnvironment()
+	if err != nil {
+		log.Error("quartetd cannot start", "err", err)
+		return exitFailed
+	}
+	defer told.Close()
 	// libsrt writes from its own threads.
 	srt.SetLogger(log)
 	// Packets allocate nothing; what is collected comes from reports and status, a
@@ -194,7 +201,7 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 	// The origin of "now": every instant in the media plane counts from here.
 	start := time.Now()
 	b, err := newBox(l.doc, l.set, boxOptions{
-		file: file, key: key, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data),
+		file: file, key: key, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data), told: told,
 		again: func() { end(errAgain) },
 	})
 	if err != nil {
@@ -230,6 +237,7 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 			return 0
 		case <-asked:
 			asked, late = nil, time.After(stopWithin)
+			told.Stopping()
 			stop() // a second signal ends the process at once
 		case <-late:
 			log.Error("quartetd did not stop in time: ending without the rest")

@@ -46,6 +46,8 @@ var directions = []struct {
 	{"device/access", []string{"device/durable"}},
 	{"device/identity", []string{"device/durable", "device/seal"}},
 	{"device/control", []string{"device/health"}},
+	{"device/network", []string{"device/config"}},
+	{"device/notify", nil},
 	{"device/telemetry/...", []string{"device/config", "device/control", "device/health"}},
 	{"device/web/...", []string{"device/config", "device/control", "device/health"}},
 	{"device/...", []string{"device/..."}},
