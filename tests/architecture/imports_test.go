@@ -46,7 +46,9 @@ var directions = []struct {
 	{"device/access", []string{"device/durable"}},
 	{"device/identity", []string{"device/durable", "device/seal"}},
 	{"device/control", []string{"device/health"}},
-	{"device/telemetry/...", []string{"device/config", "device/control", "device/health"}},
+	{"device/telemetry/spool", nil},
+	{"device/telemetry/system", nil},
+	{"device/telemetry/...", []string{"device/config", "device/control", "device/health", "device/telemetry/..."}},
 	{"device/web/...", []string{"device/config", "device/control", "device/health"}},
 	{"device/...", []string{"device/..."}},
 
