@@ -293,6 +293,10 @@ func (s *Sender) repair(stream int, at time.Duration, pkt []byte) {
 	s.tag(pkt)
 	for _, p := range s.paths {
 		if p.cfg.Profile == ProfileRTPFEC && p.reports.stream == stream {
+			if p.bare.Load() {
+				p.spared.Add(1)
+				return
+			}
 			p.push(at, PortMedia, s.message)
 			return
 		}

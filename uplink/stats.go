@@ -39,6 +39,9 @@ type PathStats struct {
 	Sent      uint64 `json:"sent"` // messages the socket took
 	SentBytes uint64 `json:"sent_bytes"`
 	Unsent    uint64 `json:"unsent"`          // messages that found no link
+	Spared    uint64 `json:"spared"`          // messages withheld from a path that is too weak, see Path.SetLoad
+	Shed      bool   `json:"shed"`            // it carries nothing at the moment
+	Bare      bool   `json:"bare"`            // it carries no parity at the moment
 	Dropped   uint64 `json:"queue_dropped"`   // pushed out of a full queue by newer ones
 	Stale     uint64 `json:"queue_stale"`     // waited too long
 	Discarded uint64 `json:"queue_discarded"` // were waiting when the link broke
@@ -79,7 +82,7 @@ func (p *Path) Stats() PathStats {
 	p.mu.Lock()
 	st := p.stats
 	p.mu.Unlock()
-	st.Unsent = p.unsent.Load()
+	st.Unsent, st.Spared, st.Shed, st.Bare = p.unsent.Load(), p.spared.Load(), p.shed.Load(), p.bare.Load()
 	st.Dropped, st.Stale, st.Queued, st.QueuePeak = q.dropped, q.stale, q.length, q.peak
 	if st.Arrival != nil {
 		a := *st.Arrival

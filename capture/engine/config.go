@@ -15,6 +15,7 @@ import (
 const (
 	InputTest = "test" // bars, tone, counter and clock, made by the engine
 	InputV4L2 = "v4l2" // a V4L2 device, with ALSA for the sound
+	InputTS   = "ts"   // a transport stream, which is decoded: it is transcoded
 )
 
 // Profiles preset the encoder; every setting can still be given.
@@ -47,6 +48,8 @@ type Config struct {
 	Audio []Audio `json:"audio"`
 	Mux   Mux     `json:"mux"`
 	Slate Picture `json:"slate"`
+	// Watch says how picture and sound are watched; nil: not at all.
+	Watch *Watch `json:"watch,omitempty"`
 }
 
 // Input is what is captured.
@@ -54,6 +57,11 @@ type Input struct {
 	Kind        string `json:"kind"`
 	Device      string `json:"device,omitempty"`       // v4l2: /dev/videoN
 	AudioDevice string `json:"audio_device,omitempty"` // v4l2: ALSA's name; "": no sound, silence is encoded
+	Service     int    `json:"service,omitempty"`      // ts: programme number; 0: the first with a picture
+	// Wait: the capture begins with the command start, when the daemon has seen
+	// the signal; else at once, with Format.
+	Wait   bool    `json:"wait,omitempty"`
+	Format *Format `json:"format,omitempty"`
 }
 
 // Video is the encoder's setting. Zero values of GOP, VBVMS, Preset, BFrames
@@ -67,6 +75,7 @@ type Video struct {
 	RateNum         int    `json:"rate_num"` // frames per second, as a fraction
 	RateDen         int    `json:"rate_den"`
 	Interlaced      bool   `json:"interlaced"`
+	SDAspect        string `json:"sd_aspect"` // 16:9 or 4:3, of 720 pixels and up to 576 lines
 	Chroma          string `json:"chroma"`    // 4:2:0 or 4:2:2
 	BitDepth        int    `json:"bit_depth"` // 8 or 10
 	GOP             int    `json:"gop_frames"`
@@ -121,6 +130,9 @@ func (c *Config) Fill() {
 	if v.Preset == "" {
 		v.Preset = preset
 	}
+	if v.SDAspect == "" {
+		v.SDAspect = "16:9"
+	}
 	if v.BFrames == nil {
 		v.BFrames = b
 	}
@@ -136,8 +148,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("engine: %s is %v: %s", field, value, want)
 	}
 	switch {
-	case c.Input.Kind != InputTest && c.Input.Kind != InputV4L2:
-		return wrong("input.kind", c.Input.Kind, "test and v4l2 are known")
+	case c.Input.Kind != InputTest && c.Input.Kind != InputV4L2 && c.Input.Kind != InputTS:
+		return wrong("input.kind", c.Input.Kind, "test, v4l2 and ts are known")
 	case c.Input.Kind == InputV4L2 && c.Input.Device == "":
 		return wrong("input.device", `""`, "name a device, such as /dev/video0")
 	case v.Codec != CodecH264 && v.Codec != CodecHEVC:
@@ -150,6 +162,8 @@ func (c *Config) Validate() error {
 		return wrong("video.height", v.Height, "interlaced needs a multiple of 4")
 	case v.RateDen < 1 || v.RateNum < v.RateDen || v.RateNum > 120*v.RateDen:
 		return wrong("video frame rate", fmt.Sprintf("%d/%d", v.RateNum, v.RateDen), "1 to 120 frames a second")
+	case v.SDAspect != "16:9" && v.SDAspect != "4:3":
+		return wrong("video.sd_aspect", v.SDAspect, "16:9 and 4:3 are known")
 	case v.Chroma != "4:2:0" && v.Chroma != "4:2:2":
 		return wrong("video.chroma", v.Chroma, "4:2:0 and 4:2:2 are known")
 	case v.BitDepth != 8 && v.BitDepth != 10:
@@ -162,6 +176,11 @@ func (c *Config) Validate() error {
 		return wrong("slate.image", `""`, "name a PNG file")
 	case c.VideoKbps() < 50:
 		return wrong("mux.rate_bps", m.RateBPS, fmt.Sprintf("leaves %d kbit/s for the picture", c.VideoKbps()))
+	}
+	if c.Watch != nil {
+		if err := c.Watch.validate(); err != nil {
+			return err
+		}
 	}
 	taken := map[mpegts.PID]bool{}
 	pids := []mpegts.PID{m.PMTPID, m.VideoPID}
@@ -217,7 +236,7 @@ func (c *Config) lead() time.Duration {
 // Hash names the parameters that a slate depends on.
 func (c *Config) Hash() string {
 	k := *c
-	k.Input, k.Mux.ServiceName, k.Mux.Provider = Input{}, "", ""
+	k.Input, k.Mux.ServiceName, k.Mux.Provider, k.Watch = Input{}, "", "", nil
 	b, err := json.Marshal(&k)
 	if err != nil {
 		return "none" // unreachable: no field can fail

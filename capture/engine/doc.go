@@ -1,7 +1,8 @@
 // Package engine is the daemon's side of the media engine: it starts
 // quartet-engine, the process around GStreamer, takes its transport stream,
 // and makes of it one of constant rate that never ends, whatever happens to
-// that process. It also holds what both sides speak: Config, Command, Event.
+// that process or to the signal at its input, which it has package sdi watch. It
+// also holds what both sides speak: Config, Command, Event.
 //
 // The way of the data: the process writes TS of variable rate to a socket →
 // mpegts.Framer → splicer (engine, slate or nothing; PTS and DTS moved onto

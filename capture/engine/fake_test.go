@@ -174,7 +174,7 @@ func TestSetRate(t *testing.T) {
 		if got < float64(bps)*0.995 || got > float64(bps)*1.005 {
 			t.Errorf("%.0f bit/s, want %d", got, bps)
 		}
-		if c := s.configNow(); c.Mux.RateBPS != bps {
+		if c, _ := s.configNow(); c.Mux.RateBPS != bps {
 			t.Errorf("the next process would make %d", c.Mux.RateBPS)
 		}
 	}

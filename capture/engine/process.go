@@ -23,6 +23,7 @@ type process struct {
 	stream  *os.File
 	control *os.File
 	picture *os.File
+	feed    *os.File
 	stderr  *tail
 	exited  chan struct{} // closed when it has been waited for
 	err     error         // valid then: why it ended
@@ -43,10 +44,13 @@ func socketPair(kind int) (here, there *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "engine"), os.NewFile(uintptr(fds[1]), "engine"), nil
 }
 
-// start runs the program with its three sockets and the configuration on its
-// standard input. It is killed when this process dies, and has a process group
-// of its own, so that nothing it starts is left.
-func start(program string, args []string, c *Config, env []string, nice int) (*process, error) {
+// niceIdle asks for a process that gets only the time that nobody else wants.
+const niceIdle = -1
+
+// start runs the program with its sockets and the configuration on its standard
+// input. It is killed when this process dies, and has a process group of its
+// own, so that nothing it starts is left.
+func start(program string, args []string, c any, env []string, nice int) (*process, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -63,10 +67,10 @@ func start(program string, args []string, c *Config, env []string, nice int) (*p
 	for _, s := range []struct {
 		here **os.File
 		kind int
-	}{{&p.stream, unix.SOCK_STREAM}, {&p.control, unix.SOCK_STREAM}, {&p.picture, unix.SOCK_SEQPACKET}} {
+	}{{&p.stream, unix.SOCK_STREAM}, {&p.control, unix.SOCK_STREAM}, {&p.picture, unix.SOCK_SEQPACKET}, {&p.feed, unix.SOCK_STREAM}} {
 		here, there, err := socketPair(s.kind)
 		if err != nil {
-			closeAll(append(theirs, p.stream, p.control, p.picture)...)
+			closeAll(append(theirs, p.stream, p.control, p.picture, p.feed)...)
 			return nil, fmt.Errorf("engine: sockets: %w", err)
 		}
 		*s.here = here
@@ -76,7 +80,7 @@ func start(program string, args []string, c *Config, env []string, nice int) (*p
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdin = strings.NewReader(string(text))
 	p.cmd.Stderr = p.stderr
-	p.cmd.ExtraFiles = theirs // 3, 4, 5
+	p.cmd.ExtraFiles = theirs // 3, 4, 5, 6
 	p.cmd.WaitDelay = time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -84,9 +88,14 @@ func start(program string, args []string, c *Config, env []string, nice int) (*p
 		// The signal of a parent's death comes when the *thread* that started
 		// the child ends: this one stays until the child has gone, and ends then.
 		// The child inherits its nice value, which therefore holds for all of the
-		// child's threads.
+		// child's threads. So does the policy.
 		runtime.LockOSThread()
-		if raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil && nice > 0 {
+		if nice == niceIdle {
+			if a, err := unix.SchedGetAttr(0, 0); err == nil {
+				a.Policy = unix.SCHED_IDLE
+				_ = unix.SchedSetAttr(0, a, 0) // to want less is never refused
+			}
+		} else if raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil && nice > 0 {
 			_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, min(20-raw+nice, 19)) // being nicer is never refused
 		}
 		err := p.cmd.Start()
@@ -99,7 +108,7 @@ func start(program string, args []string, c *Config, env []string, nice int) (*p
 	err = <-started
 	closeAll(theirs...)
 	if err != nil {
-		closeAll(p.stream, p.control, p.picture)
+		closeAll(p.stream, p.control, p.picture, p.feed)
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	// Where memory is short, the kernel takes the engine and not the packets.
@@ -135,6 +144,7 @@ func (p *process) close() error {
 	p.stream.Close()
 	p.control.Close()
 	p.picture.Close()
+	p.feed.Close()
 	return p.err
 }
 

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"quartet/capture/confidence"
 	"quartet/capture/mpegts"
+	"quartet/capture/sdi"
 )
 
 const (
@@ -57,6 +59,14 @@ type SourceConfig struct {
 	// MemoryMiB is where the process is taken for leaking, and started again.
 	// 0: 1500.
 	MemoryMiB int
+	// Device opens the input's device to watch its signal; nil: the kernel's. With
+	// the test input, the test picture follows that signal.
+	Device sdi.Opener
+	// FollowFormat makes the input's format the encoder's, by another process
+	// when it changes; else the input is converted to the configured one.
+	FollowFormat bool
+	// Feed is what is transcoded: with the input ts.
+	Feed Feed
 	// Nice is added to the nice value that the process would inherit, ≥ 0.
 	Nice int
 	Now  func() time.Duration // monotonic
@@ -66,13 +76,19 @@ type SourceConfig struct {
 // Source makes a transport stream by the media engine. It implements
 // capture.Source: Run does not end because the engine does.
 type Source struct {
-	cfg SourceConfig // set at start, never changed
+	cfg        SourceConfig // set at start; of Video what FollowFormat says, guarded by mu
+	ownGOP     int          // set at start, never changed: 0 if the profile's is meant
+	otherSlate chan struct{}
+	pipe       *pipe // from Feed to the process
 
 	mu      sync.Mutex // guards all below; held for one tick, or one read
+	signal  signal
 	splice  *splicer
+	clock   slew     // of what the splicer sends
 	proc    *process // nil: none runs
 	st      state
 	picture []byte
+	pictAt  time.Duration
 	rate    int64         // in force at the encoder
 	lowerAt time.Duration // when the output's rate follows the encoder's down
 	lowerTo int64
@@ -93,19 +109,26 @@ type state struct {
 	frames     uint64
 	encoder    string
 	capture    string // its last error
+	feed       string // why Feed ended last
 	peak, rms  []float64
+	report     *confidence.Report
+	reportAt   time.Duration
 	memory     int
 	lostAt     time.Duration
 	everOnAir  bool
 	recoveryMS float64
-	base       int64 // see Event.Base
-	monotonic  int64 // CLOCK_MONOTONIC at Now zero
+	beat       Event // the last that told the time
+	sound      bool
+	soundError string
+	reforming  string // why the process is being replaced, which is no fault
+	monotonic  int64  // CLOCK_MONOTONIC at Now zero
 	downAt     time.Duration
 	downMS     float64 // TS to slate
 }
 
 // New checks the configuration and returns a Source; nothing runs until Run.
 func New(cfg SourceConfig) (*Source, error) {
+	gop := cfg.Video.GOP
 	cfg.Fill()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -129,7 +152,12 @@ func New(cfg SourceConfig) (*Source, error) {
 	case cfg.OnLoss != LossSlate && cfg.OnLoss != LossNull && cfg.OnLoss != LossStop:
 		return nil, fmt.Errorf("engine: OnLoss %q: must be slate, null or stop", cfg.OnLoss)
 	}
-	return &Source{cfg: cfg, rate: cfg.Mux.RateBPS}, nil
+	if (cfg.Feed != nil) != (cfg.Input.Kind == InputTS) {
+		return nil, fmt.Errorf("engine: input %s: Feed is to be given with %s, and only then", cfg.Input.Kind, InputTS)
+	}
+	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1), pipe: newPipe()}
+	s.watchSignal()
+	return s, nil
 }
 
 // Run delivers until ctx ends (nil) or w fails.
@@ -138,11 +166,28 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 	s.mu.Lock()
 	now := s.cfg.Now()
 	s.st, s.err = state{lostAt: now, monotonic: monotonic() - int64(now)}, nil
-	s.splice = newSplicer(s.spliceConfig(), now, w)
+	s.clock = slew{real: now, shown: now}
+	s.splice = newSplicer(s.spliceConfig(), now, mpegts.WriterFunc(func(at time.Duration, ts []byte) error {
+		return w.WriteTS(s.clock.back(at), ts)
+	}))
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.supervise(ctx) })
-	wg.Go(func() { s.provideSlate(ctx) })
+	if s.cfg.Feed != nil {
+		wg.Go(func() { s.runFeed(ctx) })
+	}
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			s.provideSlate(ctx)
+			select {
+			case <-ctx.Done():
+			case <-s.otherSlate:
+			}
+		}
+	})
+	if s.signal.watcher != nil {
+		wg.Go(func() { s.signal.watcher.Run(ctx) })
+	}
 	defer wg.Wait()
 	defer cancel()
 	t := time.NewTicker(tick)
@@ -162,7 +207,7 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 func (s *Source) spliceConfig() spliceConfig {
 	c := &s.cfg.Config
 	cfg := spliceConfig{
-		pcrPID: c.Mux.VideoPID, rate: s.rate, lead: c.lead(), frame: c.Frame(),
+		pcrPID: c.Mux.VideoPID, rate: s.rate, lead: c.lead(), ahead: SoundAhead, frame: c.Frame(),
 		si: mpegts.AppendSDT(nil, mpegts.Service{TransportStreamID: 1, ID: c.Mux.ServiceID, Name: c.Mux.ServiceName, Provider: c.Mux.Provider}),
 		keyFrame: func() {
 			if s.proc != nil {
@@ -177,8 +222,9 @@ func (s *Source) spliceConfig() spliceConfig {
 	return cfg
 }
 
-// switched is called with the lock held.
+// switched is called with the lock held, with a time of the output's clock.
 func (s *Source) switched(at time.Duration, from, to Origin) {
+	at = s.clock.back(at)
 	if from == FromEngine {
 		s.st.downAt = at
 		s.st.downMS = inMS(at - s.st.lastTS)
@@ -200,7 +246,7 @@ func (s *Source) tick(now time.Duration) error {
 		s.lowerTo = 0
 	}
 	s.lossPolicy(now)
-	return s.splice.tick(now)
+	return s.splice.tick(s.clock.at(now))
 }
 
 // lossPolicy mutes the output while the input is lost, if it is to be.
@@ -208,7 +254,7 @@ func (s *Source) lossPolicy(now time.Duration) {
 	if s.st.present {
 		s.st.lostAt = now
 		if s.splice.muted {
-			s.splice.mute(now, false, false)
+			s.splice.mute(s.clock.at(now), false, false)
 		}
 		return
 	}
@@ -218,9 +264,9 @@ func (s *Source) lossPolicy(now time.Duration) {
 	}
 	switch {
 	case s.cfg.OnLoss == LossNull && s.st.up:
-		s.splice.mute(now, true, false)
+		s.splice.mute(s.clock.at(now), true, false)
 	case s.cfg.OnLoss == LossStop && now-s.st.lostAt >= limit:
-		s.splice.mute(now, true, true)
+		s.splice.mute(s.clock.at(now), true, true)
 	}
 }
 
@@ -238,6 +284,7 @@ func (s *Source) readStream(p *process) {
 			s.mu.Lock()
 			at = s.cfg.Now()
 			s.st.tsAt, s.st.lastTS, s.st.up = at, at, true
+			at = s.clock.at(at)
 			_ = framer.Stream(at, buf[:n]) // the writer above does not fail
 			s.mu.Unlock()
 		}
@@ -256,16 +303,27 @@ func (s *Source) event(e Event) {
 	case IsReady:
 		s.st.encoder = e.Encoder
 	case IsHeartbeat, IsInput:
-		s.st.base = max(s.st.base, e.Base)
-		s.st.present, s.st.slate, s.st.frames = e.Present, e.Slate, max(e.Frames, s.st.frames)
-		if e.Present {
-			s.st.capture = ""
+		if e.At > 0 && e.Lock != nil {
+			s.st.beat = e
+			s.clock.follow(time.Duration(e.At-s.st.monotonic), time.Duration(e.Media), e.Lock.PPM/1e6)
 		}
+		s.st.present, s.st.slate, s.st.sound, s.st.frames = e.Present, e.Slate, e.Sound, max(e.Frames, s.st.frames)
+		if e.Present {
+			s.st.capture, s.st.feed = "", ""
+		}
+		if e.Sound {
+			s.st.soundError = ""
+		}
+	case IsConfidence:
+		s.st.report, s.st.reportAt = e.Report, s.st.beatAt
 	case IsLevel:
 		s.st.peak, s.st.rms = e.Peak, e.RMS
 	case IsError:
-		if e.Part == "capture" {
+		switch e.Part {
+		case PartCapture:
 			s.st.capture = e.Text
+		case PartSound:
+			s.st.soundError = e.Text
 		}
 		s.cfg.Log.Warn("media engine", "part", e.Part, "text", e.Text)
 	}
@@ -273,7 +331,7 @@ func (s *Source) event(e Event) {
 
 func (s *Source) keepPicture(jpeg []byte) {
 	s.mu.Lock()
-	s.picture = jpeg
+	s.picture, s.pictAt = jpeg, s.cfg.Now()
 	s.mu.Unlock()
 }
 
@@ -313,10 +371,21 @@ func (s *Source) Command(c Command) error {
 	return s.proc.send(c)
 }
 
-// Picture returns the latest thumbnail, a JPEG of 320×180; nil before the first.
-// It must not be written to.
-func (s *Source) Picture() []byte {
+// Picture returns the latest thumbnail, a JPEG of 320×180, and when it came; nil
+// before the first. It must not be written to.
+func (s *Source) Picture() ([]byte, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.picture
+	return s.picture, s.pictAt
+}
+
+// Confidence returns what the process last reported of picture and sound, and
+// how old that is; nil while it has not. It is not to be changed.
+func (s *Source) Confidence() (*confidence.Report, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.st.report == nil || !s.st.up {
+		return nil, 0
+	}
+	return s.st.report, s.cfg.Now() - s.st.reportAt
 }

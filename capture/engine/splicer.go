@@ -43,6 +43,7 @@ type spliceConfig struct {
 	sound  []mpegts.PID
 	rate   int64
 	lead   time.Duration // from a frame's first packet to its DTS
+	ahead  time.Duration // see SoundAhead
 	frame  int64         // ticks
 	si     []byte        // packets sent every siEvery
 	// keyFrame asks the engine for one; switched is told what is on air. Both
@@ -54,11 +55,13 @@ type spliceConfig struct {
 // SpliceStats counts what was sent, and from where.
 type SpliceStats struct {
 	Origin     Origin              `json:"origin"`
-	Switches   uint64              `json:"switches"`    // of origin
-	SlateMS    float64             `json:"slate_ms"`    // time that the slate or nothing was on air, after the first switch to the engine
-	LateFrames uint64              `json:"late_frames"` // came after their DTS
-	Moves      uint64              `json:"moves"`       // times a run's timestamps were moved for it
-	LeadMS     float64             `json:"lead_ms"`     // of the last frame: what its DTS was ahead of the clock
+	Switches   uint64              `json:"switches"`      // of origin
+	SlateMS    float64             `json:"slate_ms"`      // time that the slate or nothing was on air, after the first switch to the engine
+	LateFrames uint64              `json:"late_frames"`   // came after their DTS
+	Moves      uint64              `json:"moves"`         // times a run's timestamps were moved for it
+	LeadMS     float64             `json:"lead_ms"`       // of the last frame: what its DTS was ahead of the clock
+	SoundMS    float64             `json:"sound_lead_ms"` // the same of the last sound
+	LateSounds uint64              `json:"late_sounds"`   // came after their PTS
 	Stuffer    mpegts.StufferStats `json:"stuffer"`
 }
 
@@ -290,6 +293,9 @@ func (s *splicer) through(p mpegts.Packet) {
 		return
 	}
 	if q.PUSI() {
+		if t, ok := q.PTS(); ok && st != s.video && s.origin == FromEngine {
+			q.SetPTS(t.Add(-int64(s.cfg.ahead) * mpegts.PTSHz / int64(time.Second)))
+		}
 		t, ok := q.DTS()
 		if !ok {
 			t, ok = q.PTS()
@@ -302,10 +308,23 @@ func (s *splicer) through(p mpegts.Packet) {
 			}
 		}
 	}
-	if st.open {
-		s.stamp.Restamp(q)
-		s.out.Push(q)
+	if !st.open {
+		return
 	}
+	s.stamp.Restamp(q)
+	if st == s.video {
+		s.out.Push(q)
+		return
+	}
+	// Sound is small and comes last: it does not wait for a key frame to pass.
+	if q.PUSI() && st.seen {
+		ahead := st.last - s.out.Clock(s.lastTick)
+		s.stats.SoundMS = float64(ahead) * 1000 / mpegts.PCRHz
+		if ahead < 0 && s.origin == FromEngine {
+			s.stats.LateSounds++
+		}
+	}
+	s.out.PushFirst(q)
 }
 
 // clockNear is an instant near which a PID's timestamps lie.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,24 +18,46 @@ type Stats struct {
 	Encoder      string      `json:"encoder"`
 	Present      bool        `json:"input_present"`
 	Capture      string      `json:"capture_error,omitempty"`
-	Slate        bool        `json:"slate"` // on air, the engine's or ours
+	Sound        bool        `json:"sound_present"` // from the input; the test picture's tone counts
+	SoundError   string      `json:"sound_error,omitempty"`
+	Lock         Lock        `json:"lock"`
+	Signal       Signal      `json:"signal"`
+	Reforming    bool        `json:"reforming"` // the process is being replaced for another format
+	Slate        bool        `json:"slate"`     // on air, the engine's or ours
 	Frames       uint64      `json:"frames_captured"`
 	RateBPS      int64       `json:"rate_bps"`
 	PeakDB       []float64   `json:"peak_db,omitempty"` // full scale
 	RMSDB        []float64   `json:"rms_db,omitempty"`
-	DelayMS      float64     `json:"delay_ms"` // of the last picture, from the encode pipeline's input to here; 0: not known
+	DelayMS      float64     `json:"delay_ms"` // of the last picture, from its capture to here; 0: not known
 	MemoryMiB    int         `json:"memory_mib"`
 	SlateAfterMS float64     `json:"slate_after_ms"` // from the last TS to the slate, last time
 	BackAfterMS  float64     `json:"back_after_ms"`  // from the slate to the engine, last time
 	Splice       SpliceStats `json:"splice"`
 }
 
+// Signal is what the device at the input says.
+type Signal struct {
+	Is     string `json:"is"`               // as package sdi names it; "": nothing to watch
+	Good   bool   `json:"good"`             // frames can be expected
+	Format string `json:"format,omitempty"` // such as 1080i50
+	Text   string `json:"text,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+	Card   string `json:"card,omitempty"`
+	Input  string `json:"input,omitempty"`
+}
+
 // Stats returns what is known now.
 func (s *Source) Stats() Stats {
+	var sig Signal
+	if w := s.signal.watcher; w != nil {
+		st := w.State()
+		sig = Signal{string(st.Signal), st.Signal.Good(), st.Format(), st.Text(), st.Remedy(), st.Card, st.Input}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Stats{
-		Up: s.st.up, Starts: s.st.starts, Failure: s.st.failure, Encoder: s.st.encoder, Present: s.st.present, Capture: s.st.capture,
+		Up: s.st.up, Starts: s.st.starts, Failure: s.st.failure, Encoder: s.st.encoder, Present: s.st.present, Capture: cmp.Or(s.st.feed, s.st.capture),
+		Sound: s.st.sound, SoundError: s.st.soundError, Signal: sig, Reforming: s.st.reforming != "",
 		Slate: s.st.slate, Frames: s.st.frames, RateBPS: s.rate, PeakDB: s.st.peak, RMSDB: s.st.rms, MemoryMiB: s.st.memory,
 		SlateAfterMS: s.st.downMS, BackAfterMS: s.st.recoveryMS,
 	}
@@ -46,9 +69,13 @@ func (s *Source) Stats() Stats {
 		st.Splice = sp
 		st.Slate = st.Slate || sp.Origin != FromEngine
 	}
-	if st.Up && s.st.base > 0 && s.splice.run.seen {
-		took := int64(s.splice.run.last) + s.st.monotonic - s.st.base - int64(s.splice.run.pts.Add(-muxStart).Duration())
-		st.DelayMS = inMS(time.Duration(took))
+	if beat := &s.st.beat; beat.At > 0 {
+		st.Lock = *beat.Lock
+		if st.Up && s.splice.run.seen {
+			media := s.splice.run.pts.Add(-muxStart).Duration() - time.Duration(beat.Media)
+			captured := time.Duration(beat.At-s.st.monotonic) + time.Duration(float64(media)/(1+beat.Lock.PPM/1e6))
+			st.DelayMS = inMS(s.clock.back(s.splice.run.last) - captured)
+		}
 	}
 	return st
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,8 +26,16 @@ func (s *Source) supervise(ctx context.Context) {
 			return
 		}
 		s.mu.Lock()
-		s.st.failure, s.st.up = err.Error(), false
+		s.st.up = false
+		reformed := s.st.reforming != ""
+		if !reformed {
+			s.st.failure = err.Error()
+		}
 		s.mu.Unlock()
+		if reformed {
+			s.cfg.Log.Info("media engine is replaced", "why", err)
+			continue
+		}
 		s.cfg.Log.Error("media engine ended, starting it again", "err", err)
 		if s.cfg.Now()-began >= fastCrash {
 			fast, wait = 0, 0
@@ -41,13 +50,16 @@ func (s *Source) supervise(ctx context.Context) {
 }
 
 // environment gives GStreamer a place for its list of plugins that lasts.
-func (s *Source) environment() []string {
-	return []string{"GST_REGISTRY=" + filepath.Join(s.cfg.Data, "gstreamer-registry.bin")}
+func (s *Source) environment() []string { return registry(s.cfg.Data) }
+
+func registry(data string) []string {
+	return []string{"GST_REGISTRY=" + filepath.Join(data, "gstreamer-registry.bin")}
 }
 
 // runOnce runs one process until it ends or has to be killed.
 func (s *Source) runOnce(ctx context.Context, env []string) error {
-	p, err := start(s.cfg.Program, s.cfg.Args, s.configNow(), env, s.cfg.Nice)
+	c, changes := s.configNow()
+	p, err := start(s.cfg.Program, s.cfg.Args, c, env, s.cfg.Nice)
 	if err != nil {
 		return err
 	}
@@ -59,12 +71,18 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	}
 	s.st.starts++
 	s.proc = p
+	if s.signal.changes != changes {
+		s.tellCapture() // since the configuration was written
+	}
 	s.st.began, s.st.tsAt, s.st.beatAt = now, now, now
-	s.st.base = 0
-	s.st.present, s.st.slate, s.st.peak, s.st.rms, s.st.capture = false, false, nil, nil, ""
+	s.st.beat = Event{}
+	s.st.present, s.st.slate, s.st.sound, s.st.peak, s.st.rms, s.st.capture, s.st.soundError = false, false, false, nil, nil, "", ""
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.readStream(p) })
+	if s.cfg.Feed != nil {
+		wg.Go(func() { s.pipe.pump(p.feed, p.exited) })
+	}
 	wg.Go(func() { p.events(s.event) })
 	wg.Go(func() { p.pictures(s.keepPicture) })
 	why := s.watch(ctx, p, patience)
@@ -77,6 +95,7 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.proc = nil
 	s.st.up, s.st.present = false, false
 	s.splice.runEnds()
+	s.clock.lose()
 	s.mu.Unlock()
 	err = p.close()
 	if why != nil {
@@ -85,13 +104,16 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	return err
 }
 
-// configNow is the configuration with the rate in force.
-func (s *Source) configNow() *Config {
+// configNow is the configuration with rate, format and capture as they are now;
+// changes names the state of the signal that is in it.
+func (s *Source) configNow() (c *Config, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.cfg.Config
-	c.Mux.RateBPS = s.rate
-	return &c
+	now := s.cfg.Config
+	now.Mux.RateBPS = s.rate
+	now.Input.Wait, now.Input.Format = !s.signal.capturing, s.signal.format
+	s.st.reforming = ""
+	return &now, s.signal.changes
 }
 
 // watch returns when the process has ended (nil), or why it has to.
@@ -123,9 +145,11 @@ func (s *Source) watch(ctx context.Context, p *process, patience time.Duration) 
 		if memory > 0 {
 			s.st.memory = memory
 		}
-		most := s.cfg.MemoryMiB
+		most, reforming := s.cfg.MemoryMiB, s.st.reforming
 		s.mu.Unlock()
 		switch {
+		case reforming != "":
+			return errors.New(reforming)
 		case late:
 		case ts > limit:
 			return fmt.Errorf("engine: no transport stream for %v: killed", ts.Round(10*time.Millisecond))
@@ -140,7 +164,9 @@ func (s *Source) watch(ctx context.Context, p *process, patience time.Duration) 
 // provideSlate loads the slate of these parameters, and has the engine make it
 // if it is not there yet.
 func (s *Source) provideSlate(ctx context.Context) {
+	s.mu.Lock()
 	c := s.cfg.Config
+	s.mu.Unlock()
 	file := filepath.Join(s.cfg.Data, "slate-"+c.Hash()+".ts")
 	for wait := firstWait; ctx.Err() == nil; wait = min(2*wait, time.Minute) {
 		b, err := os.ReadFile(file)
@@ -159,6 +185,11 @@ func (s *Source) provideSlate(ctx context.Context) {
 		s.cfg.Log.Warn("slate cannot be made: null packets stand for it", "err", err)
 		select {
 		case <-ctx.Done():
+		case <-s.otherSlate:
+			s.mu.Lock()
+			c = s.cfg.Config
+			s.mu.Unlock()
+			file = filepath.Join(s.cfg.Data, "slate-"+c.Hash()+".ts")
 		case <-time.After(wait):
 		}
 	}

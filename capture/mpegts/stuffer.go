@@ -67,6 +67,8 @@ type Stuffer struct {
 	counts  [PIDCount]bool // the PID has had a payload
 	buf     []byte         // packets head ≤ i < tail
 	head    int
+	first   []byte // those of PushFirst
+	done    int    // of first
 	packet  [PacketSize]byte
 	stats   StufferStats
 }
@@ -110,11 +112,25 @@ func (s *Stuffer) Push(ts []byte) {
 	s.buf = append(s.buf, ts[:n*PacketSize]...)
 }
 
+// PushFirst takes packets that go before all that Push has taken. The packets of
+// a PID must all take the same way, or their order is lost.
+func (s *Stuffer) PushFirst(ts []byte) {
+	if s.done == len(s.first) {
+		s.first, s.done = s.first[:0], 0
+	}
+	room := int(scale(s.rate, int64(stufferHold), packetBits*int64(time.Second)))
+	n := min(len(ts)/PacketSize, max(room-s.Waiting(), 0))
+	s.stats.Dropped += uint64(len(ts)/PacketSize - n)
+	s.first = append(s.first, ts[:n*PacketSize]...)
+}
+
 // Waiting returns how many packets wait for their slot.
-func (s *Stuffer) Waiting() int { return (len(s.buf) - s.head) / PacketSize }
+func (s *Stuffer) Waiting() int {
+	return (len(s.buf) - s.head + len(s.first) - s.done) / PacketSize
+}
 
 // Discard forgets what waits.
-func (s *Stuffer) Discard() { s.buf, s.head = s.buf[:0], 0 }
+func (s *Stuffer) Discard() { s.buf, s.head, s.first, s.done = s.buf[:0], 0, s.first[:0], 0 }
 
 // Next returns when the next slot is.
 func (s *Stuffer) Next() time.Duration { return s.slot() }
@@ -162,7 +178,8 @@ func (s *Stuffer) next() Packet {
 		copy(p, s.buf[s.head:s.head+PacketSize])
 		if _, ok := p.PCR(); ok && p.PID() == s.pid {
 			s.stamp(p, now)
-			s.pop(p)
+			s.head += PacketSize
+			s.count(p)
 			return p
 		}
 	}
@@ -172,8 +189,15 @@ func (s *Stuffer) next() Packet {
 		s.stats.OwnPCRs++
 		return p
 	}
+	if s.done < len(s.first) {
+		copy(p, s.first[s.done:s.done+PacketSize])
+		s.done += PacketSize
+		s.count(p)
+		return p
+	}
 	if s.head < len(s.buf) {
-		s.pop(p)
+		s.head += PacketSize
+		s.count(p)
 		return p
 	}
 	s.stats.Nulls++
@@ -181,9 +205,8 @@ func (s *Stuffer) next() Packet {
 	return p
 }
 
-// pop takes the packet at head, of which p is the copy, and counts it.
-func (s *Stuffer) pop(p Packet) {
-	s.head += PacketSize
+// count gives a packet its counter.
+func (s *Stuffer) count(p Packet) {
 	pid := p.PID()
 	if pid == NullPID {
 		return

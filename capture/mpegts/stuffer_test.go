@@ -1,6 +1,7 @@
 package mpegts
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -178,5 +179,42 @@ func TestStufferAllocates(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// What is pushed first goes before what waits, each PID in its own order, and
+// the clock goes before both.
+func TestStufferPushFirst(t *testing.T) {
+	var pids []PID
+	s := NewStuffer(StufferConfig{RateBPS: 1_504_000, PCRPID: 100}, 0, WriterFunc(func(_ time.Duration, ts []byte) error {
+		p := Packet(ts)
+		if p.PID() != NullPID {
+			pids = append(pids, p.PID())
+		}
+		return nil
+	}))
+	packet := func(pid PID) []byte {
+		p := Packet(append([]byte{}, NullPacket[:]...))
+		p.SetPID(pid)
+		return p
+	}
+	for range 3 {
+		s.Push(packet(200))
+	}
+	s.PushFirst(packet(300))
+	s.PushFirst(packet(300))
+	if s.Waiting() != 5 {
+		t.Errorf("%d wait", s.Waiting())
+	}
+	if err := s.Tick(10 * time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if want := []PID{100, 300, 300, 200, 200, 200}; !slices.Equal(pids, want) {
+		t.Errorf("%v, want %v", pids, want)
+	}
+	s.PushFirst(packet(300))
+	s.Discard()
+	if s.Waiting() != 0 {
+		t.Errorf("%d wait after Discard", s.Waiting())
 	}
 }

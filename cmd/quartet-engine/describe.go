@@ -5,77 +5,156 @@ import (
 	"strings"
 
 	"quartet/capture/engine"
+	"quartet/capture/genlock"
 )
 
 // Pipelines as text, in gst-launch's form. Everything here is pure; what
 // elements there are has been found before.
 
-const (
-	videoChannel = "quartet-video" // of intervideo*
-	audioChannel = "quartet-audio"
-	sampleRate   = 48000
-	// hold is how long the last picture stands before intervideosrc itself goes
-	// black, where the slate is not ours to choose: practically for ever.
-	hold = "9000000000000000000"
-)
+// soundFormat is what passes between captures, bridge and encoders: exact for
+// 24 bits.
+const soundFormat = "F32LE"
 
 // rawVideo are the caps between capture and encoder.
 func rawVideo(v *engine.Video) string {
 	format := map[string]string{"4:2:0 8": "I420", "4:2:0 10": "I420_10LE", "4:2:2 8": "Y42B", "4:2:2 10": "I422_10LE"}[fmt.Sprint(v.Chroma, " ", v.BitDepth)]
-	return fmt.Sprintf("video/x-raw,format=%s,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=1/1", format, v.Width, v.Height, v.RateNum, v.RateDen)
+	// Colours are those of the picture's size, and the encoder says so, whatever
+	// the input's were.
+	colours := "bt709"
+	if v.Height <= 576 {
+		colours = "bt601"
+	}
+	s := fmt.Sprintf("video/x-raw,format=%s,width=%d,height=%d,pixel-aspect-ratio=%s,colorimetry=%s", format, v.Width, v.Height, pixels(v, v.Width, v.Height), colours)
+	if v.Interlaced {
+		s += ",interlace-mode=(string)interleaved,field-order=(string)top-field-first"
+	}
+	return s
+}
+
+// pixels is the shape of a picture's pixels. The signals of standard definition
+// say nothing of it.
+func pixels(v *engine.Video, width, height int) string {
+	if width != 720 || height > 576 {
+		return "1/1"
+	}
+	a, b := 16, 9
+	if v.SDAspect == "4:3" {
+		a, b = 4, 3
+	}
+	return fmt.Sprintf("%d/%d", a*height, b*width)
+}
+
+// withRate adds the frame rate to caps.
+func withRate(caps string, v *engine.Video) string {
+	return fmt.Sprintf("%s,framerate=%d/%d", caps, v.RateNum, v.RateDen)
 }
 
 // rawAudio are the caps of all pairs together. Beyond a pair, channels have no
 // place in a room.
 func rawAudio(c *engine.Config) string {
-	s := fmt.Sprintf("audio/x-raw,format=S16LE,rate=%d,channels=%d,layout=interleaved", sampleRate, 2*c.Pairs())
+	s := fmt.Sprintf("audio/x-raw,format=%s,rate=%d,channels=%d,layout=interleaved", soundFormat, genlock.SampleRate, 2*c.Pairs())
 	if c.Pairs() > 1 {
 		s += ",channel-mask=(bitmask)0x0"
 	}
 	return s
 }
 
-// captureText describes the capture pipeline.
-func captureText(c *engine.Config) string {
-	v := &c.Video
-	var b strings.Builder
-	switch c.Input.Kind {
-	case engine.InputTest:
-		size := max(v.Height/12, 12)
-		fmt.Fprintf(&b, "videotestsrc is-live=true pattern=smpte ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=1/1", v.Width, v.Height, v.RateNum, v.RateDen)
-		fmt.Fprintf(&b, " ! timecodestamper ! timeoverlay time-mode=time-code halignment=center valignment=position ypos=0.35 shaded-background=true auto-resize=false font-desc=\"Monospace %dpx\"", size)
-		fmt.Fprintf(&b, " ! clockoverlay halignment=center valignment=position ypos=0.55 shaded-background=true auto-resize=false time-format=\"%%H:%%M:%%S\" font-desc=\"Monospace %dpx\"", size)
-	default:
-		fmt.Fprintf(&b, "v4l2src device=%s do-timestamp=true ! queue max-size-buffers=3 leaky=downstream", quote(c.Input.Device))
-		if !v.Interlaced {
-			b.WriteString(" ! deinterlace mode=auto")
+// captureText describes the capture of pictures of a format, of which zero
+// values are not known. It ends in frames of the encoder's form, at the input's
+// own rate, which is returned, too, where it is known.
+func captureText(c *engine.Config, in engine.Format) (string, genlock.Rate) {
+	var s string
+	if c.Input.Kind == engine.InputTest {
+		s, in = testText(c, in)
+	} else {
+		s = fmt.Sprintf("v4l2src device=%s", quote(c.Input.Device))
+		if in.Width > 0 {
+			// Left to itself the source would take the largest size that it finds.
+			s += fmt.Sprintf(" ! video/x-raw,width=%d,height=%d", in.Width, in.Height)
+		}
+		s += " ! queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream"
+		if shape := pixels(&c.Video, in.Width, in.Height); shape != "1/1" {
+			s += " ! capssetter caps=\"video/x-raw,pixel-aspect-ratio=" + shape + "\""
 		}
 	}
-	fmt.Fprintf(&b, " ! videoconvert ! videoscale ! videorate ! %s ! identity name=captured ! intervideosink channel=%s sync=false", rawVideo(v), videoChannel)
-	if c.Pairs() == 0 {
-		return b.String()
-	}
-	switch {
-	case c.Input.Kind == engine.InputTest:
-		fmt.Fprintf(&b, " audiotestsrc is-live=true freq=997 volume=0.1 samplesperbuffer=480 ! %s", rawAudio(c))
-	case c.Input.AudioDevice == "":
-		return b.String()
-	default:
-		// Their clocks are not ours: the resampler that would follow it comes with
-		// the bridge over appsink and appsrc.
-		fmt.Fprintf(&b, " alsasrc device=%s provide-clock=false buffer-time=100000 latency-time=10000 ! audioconvert ! audioresample ! %s", quote(c.Input.AudioDevice), rawAudio(c))
-	}
-	fmt.Fprintf(&b, " ! interaudiosink channel=%s sync=false", audioChannel)
-	return b.String()
+	form, rate := formText(c, in)
+	return s + form + " ! fakesink name=video sync=false async=false", rate
 }
 
-// stillText describes the slate's picture; frames says how many are made of it,
-// -1 for a live one.
-func stillText(c *engine.Config, frames int) string {
-	live := "is-live=true"
-	if frames >= 0 {
-		live = fmt.Sprintf("num-buffers=%d", frames)
+// testText describes the test picture; without a format it is the encoder's.
+func testText(c *engine.Config, in engine.Format) (string, engine.Format) {
+	v := &c.Video
+	if in.Width == 0 {
+		in = engine.Format{Width: v.Width, Height: v.Height, RateNum: v.RateNum, RateDen: v.RateDen}
 	}
+	size := max(in.Height/12, 12)
+	rate := in.RateNum
+	if in.Interlaced {
+		rate *= 2
+	}
+	s := fmt.Sprintf("videotestsrc is-live=true pattern=smpte ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=%s",
+		in.Width, in.Height, rate, in.RateDen, pixels(v, in.Width, in.Height))
+	s += fmt.Sprintf(" ! timecodestamper ! timeoverlay time-mode=time-code halignment=center valignment=position ypos=0.35 shaded-background=true auto-resize=false font-desc=\"Monospace %dpx\"", size)
+	s += fmt.Sprintf(" ! clockoverlay halignment=center valignment=position ypos=0.55 shaded-background=true auto-resize=false time-format=\"%%H:%%M:%%S\" font-desc=\"Monospace %dpx\"", size)
+	if in.Interlaced {
+		s += " ! interlace field-pattern=1:1 top-field-first=true"
+	}
+	return s, in
+}
+
+// formText describes the way from the input's form to the encoder's: scan, size
+// and colours. It returns the rate at which frames come out; the rest of the way
+// to the encoder's rate is the bridge's.
+func formText(c *engine.Config, in engine.Format) (s string, rate genlock.Rate) {
+	v := &c.Video
+	rate = genlock.Rate{Num: in.RateNum, Den: in.RateDen}
+	double := func(r genlock.Rate) genlock.Rate { return genlock.Rate{Num: 2 * r.Num, Den: r.Den} }
+	out := genlock.Rate{Num: v.RateNum, Den: v.RateDen}
+	atLeast := func(a, b genlock.Rate) bool { return a.Num*b.Den >= b.Num*a.Den }
+	// Fields that are to stay fields must keep their lines.
+	fields := v.Interlaced && in.Interlaced && in.Height == v.Height
+	switch {
+	case fields, rate.Valid() && !in.Interlaced:
+	case v.Interlaced, atLeast(out, double(rate)), !rate.Valid():
+		s += " ! deinterlace mode=auto fields=all" // a frame of each field
+		rate = double(rate)
+	default:
+		s += " ! deinterlace mode=auto fields=top"
+	}
+	s += " ! videoconvert ! videoscale add-borders=true"
+	caps := rawVideo(v)
+	if v.Interlaced {
+		caps = caps[:strings.Index(caps, ",interlace-mode")]
+	}
+	s += " ! " + caps
+	if v.Interlaced && !fields && rate.Valid() && atLeast(rate, double(out)) {
+		s += " ! interlace field-pattern=1:1 top-field-first=true"
+		rate.Den *= 2
+	}
+	return s, rate
+}
+
+// soundText describes the capture of sound; "" where there is none to capture.
+// It has a pipeline of its own: a sound card that fails costs no picture.
+func soundText(c *engine.Config) string {
+	s := ""
+	switch {
+	case c.Pairs() == 0:
+		return ""
+	case c.Input.Kind == engine.InputTest:
+		s = "audiotestsrc is-live=true freq=997 volume=0.1 samplesperbuffer=480"
+	case c.Input.AudioDevice == "":
+		return ""
+	default:
+		// Its samples as they come, with the time at which they came: what its
+		// clock is worth is the bridge's to find out.
+		s = fmt.Sprintf("alsasrc device=%s provide-clock=false slave-method=re-timestamp buffer-time=100000 latency-time=10000 ! audioconvert ! audioresample", quote(c.Input.AudioDevice))
+	}
+	return s + " ! " + rawAudio(c) + " ! fakesink name=sound sync=false async=false"
+}
+
+// stillText describes the slate's picture, as so many frames.
+func stillText(c *engine.Config, frames int) string {
 	source := "videotestsrc num-buffers=1 pattern=smpte"
 	switch c.Slate.Kind {
 	case engine.SlateBlack, engine.SlateLast:
@@ -83,16 +162,16 @@ func stillText(c *engine.Config, frames int) string {
 	case engine.SlateImage:
 		source = fmt.Sprintf("filesrc location=%s ! pngdec ! videoconvert ! videoscale add-borders=true", quote(c.Slate.Image))
 	}
-	size := strings.Replace(rawVideo(&c.Video), fmt.Sprintf(",framerate=%d/%d", c.Video.RateNum, c.Video.RateDen), "", 1)
-	return fmt.Sprintf("%s ! %s ! imagefreeze %s ! %s", source, size, live, rawVideo(&c.Video))
+	caps, scan := rawVideo(&c.Video), ""
+	if i := strings.Index(caps, ",interlace-mode"); i > 0 {
+		scan = fmt.Sprintf(" ! capssetter caps=\"video/x-raw%s\"", caps[i:])
+		caps = caps[:i]
+	}
+	return fmt.Sprintf("%s ! videoconvert ! %s ! imagefreeze num-buffers=%d ! %s%s", source, caps, frames, withRate(caps, &c.Video), scan)
 }
 
 // videoText describes the way from raw pictures to the multiplexer.
 func videoText(c *engine.Config, e encoder) string {
-	s := ""
-	if c.Video.Interlaced {
-		s = "capssetter caps=\"video/x-raw,interlace-mode=(string)interleaved,field-order=(string)top-field-first\" ! "
-	}
 	parse := "h264parse"
 	if c.Video.Codec == engine.CodecHEVC {
 		parse = "h265parse"
@@ -101,8 +180,8 @@ func videoText(c *engine.Config, e encoder) string {
 	if e.hard {
 		convert = "videoconvert ! " // most want NV12
 	}
-	return fmt.Sprintf("%s%s%s name=venc %s ! %s config-interval=-1 ! mux.sink_%d",
-		s, convert, e.element, e.setting(&c.Video, c.VideoKbps()), parse, c.Mux.VideoPID)
+	return fmt.Sprintf("%s%s name=venc %s ! %s config-interval=-1 ! mux.sink_%d",
+		convert, e.element, e.setting(&c.Video, c.VideoKbps()), parse, c.Mux.VideoPID)
 }
 
 // audioText describes the way of pair i from all channels to the multiplexer.
@@ -151,24 +230,22 @@ func muxText(c *engine.Config, sink string) string {
 		strings.Join(programs, ","), m.ServiceID, m.PMTPID, m.ServiceID, m.VideoPID, sink)
 }
 
-// encodeText describes the pipeline that never stops.
+// encodeText describes the pipeline that never stops. It has no clock of its
+// own: the bridge feeds it, every branch without a pause.
 func encodeText(c *engine.Config, x chosen) string {
 	parts := []string{
 		muxText(c, fmt.Sprintf("fdsink name=out fd=%d sync=false async=false", engine.FDStream)),
-		// Pad 0 is the input, pad 1 the slate.
-		fmt.Sprintf("intervideosrc channel=%s timeout=%s ! %s ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 leaky=downstream ! pick.sink_0", videoChannel, hold, rawVideo(&c.Video)),
-		stillText(c, -1) + " ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 leaky=downstream ! pick.sink_1",
-		"input-selector name=pick sync-streams=false ! tee name=raw",
+		fmt.Sprintf("appsrc name=vin format=time is-live=false block=false max-buffers=4 max-bytes=0 leaky-type=downstream caps=\"%s\" ! tee name=raw", withRate(rawVideo(&c.Video), &c.Video)),
 		"raw. ! queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream ! " + videoText(c, x.video),
 		fmt.Sprintf("raw. ! queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream ! videorate drop-only=true ! video/x-raw,framerate=1/1 ! videoscale ! videoconvert ! video/x-raw,format=I420,width=320,height=180,pixel-aspect-ratio=1/1 ! jpegenc quality=75 ! fdsink name=pictures fd=%d sync=false async=false", engine.FDPicture),
 	}
 	if c.Pairs() > 0 {
-		parts = append(parts, fmt.Sprintf("interaudiosrc channel=%s period-time=10000000 latency-time=20000000 buffer-time=200000000 ! %s ! volume name=gain ! level interval=100000000 ! tee name=sound", audioChannel, rawAudio(c)))
+		parts = append(parts, fmt.Sprintf("appsrc name=ain format=time is-live=false block=false max-buffers=100 max-bytes=0 leaky-type=downstream caps=\"%s\" ! level interval=100000000 ! tee name=sound", rawAudio(c)))
 		for i := range c.Audio {
 			parts = append(parts, "sound. ! queue max-size-time=500000000 max-size-buffers=0 max-size-bytes=0 leaky=downstream ! "+audioText(c, i, x.audio[i]))
 		}
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(append(parts, sensesText(c)...), " ")
 }
 
 // slateText describes the pipeline that makes the slate's file.
@@ -195,7 +272,7 @@ func slateFrames(c *engine.Config) int {
 	}
 	best, least := 0, -1
 	for n := v.RateNum * 3 / (2 * v.RateDen); n <= v.RateNum*5/(2*v.RateDen); n++ {
-		off := n * sampleRate * v.RateDen / v.RateNum % samples
+		off := n * genlock.SampleRate * v.RateDen / v.RateNum % samples
 		off = min(off, samples-off)
 		if least < 0 || off < least {
 			best, least = n, off

@@ -152,11 +152,12 @@ func chooseAudio(codec string, has func(string) bool) (encoder, error) {
 
 // needed are the other elements, and where they come from.
 var needed = []struct{ element, from string }{
-	{"intervideosrc", "gstreamer1.0-plugins-bad"}, {"interaudiosrc", "gstreamer1.0-plugins-bad"}, {"mpegtsmux", "gstreamer1.0-plugins-bad"},
+	{"appsrc", "gstreamer1.0-plugins-base"}, {"mpegtsmux", "gstreamer1.0-plugins-bad"},
 	{"h264parse", "gstreamer1.0-plugins-bad"}, {"aacparse", "gstreamer1.0-plugins-good"}, {"level", "gstreamer1.0-plugins-good"},
 	{"imagefreeze", "gstreamer1.0-plugins-good"}, {"jpegenc", "gstreamer1.0-plugins-good"}, {"capssetter", "gstreamer1.0-plugins-good"},
 	{"videotestsrc", "gstreamer1.0-plugins-base"}, {"audiotestsrc", "gstreamer1.0-plugins-base"}, {"videoconvert", "gstreamer1.0-plugins-base"},
-	{"audioconvert", "gstreamer1.0-plugins-base"}, {"videorate", "gstreamer1.0-plugins-base"}, {"volume", "gstreamer1.0-plugins-base"},
+	{"audioconvert", "gstreamer1.0-plugins-base"}, {"videorate", "gstreamer1.0-plugins-base"}, {"videoscale", "gstreamer1.0-plugins-base"},
+	{"interlace", "gstreamer1.0-plugins-bad"}, {"deinterlace", "gstreamer1.0-plugins-good"},
 	{"fdsink", "libgstreamer1.0-0"},
 }
 
@@ -167,12 +168,20 @@ func neededFor(c *engine.Config) (list []struct{ element, from string }) {
 	if c.Input.Kind == engine.InputTest {
 		add("timeoverlay", "gstreamer1.0-x")
 		add("timecodestamper", "gstreamer1.0-plugins-bad")
+	} else if c.Input.Kind == engine.InputTS {
+		add("tsdemux", "gstreamer1.0-plugins-bad")
+		add("avdec_h264", "gstreamer1.0-libav")
+		if c.Pairs() > 1 {
+			add("audiomixer", "gstreamer1.0-plugins-base")
+		}
 	} else {
 		add("v4l2src", "gstreamer1.0-plugins-good")
-		add("deinterlace", "gstreamer1.0-plugins-good")
 		if c.Input.AudioDevice != "" {
 			add("alsasrc", "gstreamer1.0-alsa")
 		}
+	}
+	if c.Watch != nil {
+		add("appsink", "gstreamer1.0-plugins-base")
 	}
 	if c.Slate.Kind == engine.SlateImage {
 		add("pngdec", "gstreamer1.0-plugins-good")

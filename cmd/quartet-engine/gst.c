@@ -44,30 +44,6 @@ void quartet_bus_next(GstElement *pipeline, int milliseconds, quartet_message *m
 	gst_message_unref(msg);
 }
 
-static GstPadProbeReturn count(GstPad *pad, GstPadProbeInfo *info, gpointer user)
-{
-	(void)pad;
-	(void)info;
-	__atomic_fetch_add((uint64_t *)user, 1, __ATOMIC_RELAXED);
-	return GST_PAD_PROBE_OK;
-}
-
-int quartet_count(GstElement *pipeline, const char *element, const char *pad_name, uint64_t *counter)
-{
-	GstElement *e = gst_bin_get_by_name(GST_BIN(pipeline), element);
-	if (!e)
-		return 0;
-	GstPad *pad = gst_element_get_static_pad(e, pad_name);
-	gst_object_unref(e);
-	if (!pad)
-		return 0;
-	gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, count, counter, NULL);
-	gst_object_unref(pad);
-	return 1;
-}
-
-uint64_t quartet_counted(const uint64_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
-
 int quartet_key_frame(GstElement *pipeline, const char *element)
 {
 	GstElement *e = gst_bin_get_by_name(GST_BIN(pipeline), element);
@@ -92,18 +68,4 @@ int quartet_set(GstElement *pipeline, const char *element, const char *property,
 		gst_util_set_object_arg(G_OBJECT(e), property, value);
 	gst_object_unref(e);
 	return ok;
-}
-
-int quartet_select(GstElement *pipeline, const char *selector, const char *pad_name)
-{
-	GstElement *e = gst_bin_get_by_name(GST_BIN(pipeline), selector);
-	if (!e)
-		return 0;
-	GstPad *pad = gst_element_get_static_pad(e, pad_name);
-	if (pad) {
-		g_object_set(e, "active-pad", pad, NULL);
-		gst_object_unref(pad);
-	}
-	gst_object_unref(e);
-	return pad != NULL;
 }

@@ -49,8 +49,7 @@ func exists(factory string) bool {
 // pipeline is a GStreamer pipeline. Its methods may be called from several
 // goroutines, close only once and last.
 type pipeline struct {
-	element  *C.GstElement
-	counters []*C.uint64_t
+	element *C.GstElement
 }
 
 // parse makes a pipeline of a description in gst-launch's form.
@@ -65,7 +64,7 @@ func parse(description string) (*pipeline, error) {
 		}
 		return nil, fmt.Errorf("pipeline: %w", takeError(err))
 	}
-	return &pipeline{element: e}, nil
+	return &pipeline{e}, nil
 }
 
 // play starts the pipeline. An element that refuses says why on the bus.
@@ -73,17 +72,10 @@ func (p *pipeline) play() bool {
 	return C.gst_element_set_state(p.element, C.GST_STATE_PLAYING) != C.GST_STATE_CHANGE_FAILURE
 }
 
-// baseTime returns the instant of running time zero on the system's monotonic
-// clock, in nanoseconds; 0 before the pipeline plays.
-func (p *pipeline) baseTime() int64 { return int64(C.gst_element_get_base_time(p.element)) }
-
 // close stops and frees the pipeline. It waits for its threads.
 func (p *pipeline) close() {
 	C.gst_element_set_state(p.element, C.GST_STATE_NULL)
 	C.gst_object_unref(C.gpointer(p.element))
-	for _, c := range p.counters {
-		C.free(unsafe.Pointer(c))
-	}
 }
 
 // message is what a pipeline says.
@@ -114,24 +106,6 @@ func (p *pipeline) next(d time.Duration) message {
 	return message{messageKind(m.kind), take(m.source), take(m.factory), take(m.text)}
 }
 
-// counter counts the buffers that pass a pad.
-type counter struct{ at *C.uint64_t }
-
-func (c counter) value() uint64 { return uint64(C.quartet_counted(c.at)) }
-
-// count begins to count; the counter must not be read after close.
-func (p *pipeline) count(element, pad string) (counter, error) {
-	e, d := C.CString(element), C.CString(pad)
-	defer C.free(unsafe.Pointer(e))
-	defer C.free(unsafe.Pointer(d))
-	c := (*C.uint64_t)(C.calloc(1, 8))
-	p.counters = append(p.counters, c)
-	if C.quartet_count(p.element, e, d, c) == 0 {
-		return counter{}, fmt.Errorf("no pad %s of %s", pad, element)
-	}
-	return counter{c}, nil
-}
-
 // keyFrame asks an encoder for one.
 func (p *pipeline) keyFrame(element string) bool {
 	e := C.CString(element)
@@ -149,12 +123,4 @@ func (p *pipeline) set(element, property, value string) error {
 		return fmt.Errorf("%s has no property %s", element, property)
 	}
 	return nil
-}
-
-// choose makes an input-selector let one of its pads through.
-func (p *pipeline) choose(selector, pad string) bool {
-	s, d := C.CString(selector), C.CString(pad)
-	defer C.free(unsafe.Pointer(s))
-	defer C.free(unsafe.Pointer(d))
-	return C.quartet_select(p.element, s, d) != 0
 }

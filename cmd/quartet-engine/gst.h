@@ -2,7 +2,6 @@
 #define QUARTET_GST_H
 
 #include <gst/gst.h>
-#include <stdint.h>
 
 /* What bus_next found; strings are the caller's to free with g_free. */
 typedef struct {
@@ -21,13 +20,9 @@ enum {
 };
 
 void quartet_bus_next(GstElement *pipeline, int milliseconds, quartet_message *m);
-/* Counts buffers that pass an element's source or sink pad. */
-int quartet_count(GstElement *pipeline, const char *element, const char *pad, uint64_t *counter);
-uint64_t quartet_counted(const uint64_t *counter);
 /* Asks an encoder for a key frame. */
 int quartet_key_frame(GstElement *pipeline, const char *element);
 /* Sets a property from text. 0: no such element, or it has no such property. */
 int quartet_set(GstElement *pipeline, const char *element, const char *property, const char *value);
-int quartet_select(GstElement *pipeline, const char *selector, const char *pad);
 
 #endif

@@ -4,12 +4,13 @@
 //
 //	quartet-engine <config.json            the engine, on inherited sockets
 //	quartet-engine --make-slate FILE <config.json
+//	quartet-engine --watch <config.json    look at the feed on socket 6
 //	quartet-engine --check <config.json    are all elements there?
 //
-// The way of the data: a capture pipeline that may fail and be started again
-// (test picture, V4L2 and ALSA) → intervideosink, interaudiosink →
-// intervideosrc, interaudiosrc of the encode pipeline, which never stops →
-// encoders → mpegtsmux → socket 3. Commands and events pass as JSON lines over
+// The way of the data: two capture pipelines that may fail and be started again
+// (pictures: test or V4L2; sound: test or ALSA) → bridge, which gives each frame
+// its place in media time (capture/genlock) → appsrc of the encode pipeline,
+// which never stops → encoders → mpegtsmux → socket 3. Commands and events pass as JSON lines over
 // socket 4, a thumbnail a second over socket 5. capture/engine is the other end.
 package main
 
@@ -31,6 +32,7 @@ func run(args []string, stdin io.Reader, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quartet-engine", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	slate := flags.String("make-slate", "", "encode the slate into this `file` and end")
+	watch := flags.Bool("watch", false, "decode a feed to look at it, and do nothing else")
 	check := flags.Bool("check", false, "find the elements that are needed and end")
 	show := flags.Bool("version", false, "print the version and end")
 	if err := flags.Parse(args); err != nil {
@@ -42,6 +44,9 @@ func run(args []string, stdin io.Reader, stderr io.Writer) int {
 	}
 	// The daemon's pipe, or a file of a developer's.
 	text, err := io.ReadAll(io.LimitReader(stdin, 1<<20))
+	if err == nil && *watch {
+		return runWatch(text, stderr)
+	}
 	var c *engine.Config
 	if err == nil {
 		c, err = engine.ParseConfig(text)
@@ -76,6 +81,27 @@ func run(args []string, stdin io.Reader, stderr io.Writer) int {
 		return engine.ExitFailed
 	}
 	return 0
+}
+
+// runWatch is the process that looks at a feed.
+func runWatch(text []byte, stderr io.Writer) int {
+	c, err := engine.ParseWatchConfig(text)
+	if err != nil {
+		fmt.Fprintln(stderr, "quartet-engine:", err)
+		return engine.ExitUsage
+	}
+	if err = initGStreamer(); err == nil {
+		err = serveWatch(c)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &missing{}):
+		fmt.Fprintln(stderr, "quartet-engine:", err)
+		return engine.ExitMissing
+	}
+	fmt.Fprintln(stderr, "quartet-engine:", err)
+	return engine.ExitFailed
 }
 
 // makeSlate encodes the slate; the file appears whole or not at all.

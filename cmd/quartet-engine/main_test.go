@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -53,6 +54,7 @@ func TestPipelines(t *testing.T) {
 		"8-bit-422":  func(c *engine.Config) { c.Video.Chroma = "4:2:2" },
 		"4:2:0-10":   func(c *engine.Config) { c.Video.BitDepth = 10 },
 		"hevc":       func(c *engine.Config) { c.Video.Codec = engine.CodecHEVC },
+		"sd":         func(c *engine.Config) { c.Video.Width, c.Video.Height, c.Video.SDAspect = 720, 576, "4:3" },
 		"ntsc":       func(c *engine.Config) { c.Video.RateNum, c.Video.RateDen = 30000, 1001 },
 		"black":      func(c *engine.Config) { c.Slate.Kind = engine.SlateBlack },
 		"png":        func(c *engine.Config) { c.Slate = engine.Picture{Kind: engine.SlateImage, Image: png} },
@@ -73,7 +75,15 @@ func TestPipelines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for what, text := range map[string]string{"encode": encodeText(c, x), "capture": captureText(c)} {
+			texts := map[string]string{"encode": encodeText(c, x)}
+			for _, in := range []engine.Format{{}, {Width: 1920, Height: 1080, RateNum: 25, RateDen: 1, Interlaced: true}, {Width: 1280, Height: 720, RateNum: 60000, RateDen: 1001},
+				{Width: 320, Height: 184, RateNum: 25, RateDen: 1, Interlaced: true}} {
+				texts[fmt.Sprint("capture of ", in)], _ = captureText(c, in)
+			}
+			if s := soundText(c); s != "" {
+				texts["sound"] = s
+			}
+			for what, text := range texts {
 				p, err := parse(text)
 				if err != nil {
 					t.Fatalf("%s: %v\n%s", what, err, text)

@@ -12,56 +12,77 @@ import (
 	"time"
 
 	"quartet/capture/engine"
+	"quartet/capture/genlock"
 )
 
 const (
 	slateWithin = 30 * time.Second
 	// look is how often the input is looked at.
-	look = 50 * time.Millisecond
-	// inputGone is the time without a captured frame after which the slate is
-	// shown (ACCEPTANCE F13: 500 ms until alarm and slate).
-	inputGone = 250 * time.Millisecond
+	look = 20 * time.Millisecond
 	// captureAgain is the wait before a failed capture is started again.
 	captureAgain = 500 * time.Millisecond
-	busWait      = 200 * time.Millisecond
+	// frameless is the time without a frame after which a capture is started anew.
+	frameless = 3 * time.Second
+	// busWait is how long a capture takes to see that it is no longer wanted.
+	busWait = 25 * time.Millisecond
 )
 
-// server runs the two pipelines.
+// server runs the pipelines: one that encodes, and one for each capture.
 type server struct {
 	// set at start, never changed
 	config  *engine.Config
 	chosen  chosen
+	senses  *senses // nil: nothing is watched
 	encode  *pipeline
+	bridge  *bridge
 	control *os.File
 
 	writing sync.Mutex // one line at a time
 
-	mu      sync.Mutex // guards all below
-	wanted  bool       // a capture is to run
-	capture *pipeline
-	frames  counter
-	forced  bool // the slate is shown though there is a picture
-	changed chan struct{}
+	mu     sync.Mutex // guards all below
+	wanted bool       // captures are to run
+	format engine.Format
+	asked  int // times that this has changed
+	ids    int // of captures so far
+	news   map[kind]chan struct{}
 }
 
 // serve runs until the daemon closes the control socket, or the encode pipeline
 // fails, which ends the process: the daemon starts another one.
 func serve(c *engine.Config, x chosen) error {
-	s := &server{config: c, chosen: x, control: os.NewFile(engine.FDControl, "control"), wanted: true, changed: make(chan struct{}, 1)}
+	s := &server{config: c, chosen: x, control: os.NewFile(engine.FDControl, "control"), wanted: !c.Input.Wait,
+		news: map[kind]chan struct{}{video: make(chan struct{}, 1), audio: make(chan struct{}, 1)}}
+	if c.Input.Format != nil {
+		s.format = *c.Input.Format
+	}
 	var err error
 	if s.encode, err = parse(encodeText(c, x)); err != nil {
 		return err
 	}
-	s.show(false)
+	if s.bridge, err = newBridge(c, s.encode); err != nil {
+		return err
+	}
 	s.encode.play()
+	if err = s.startSenses(); err != nil {
+		return err
+	}
 	s.send(engine.Event{Is: engine.IsReady, Encoder: x.video.element})
-	failed, gone := make(chan error, 1), make(chan struct{})
+	failed, gone := make(chan error, 2), make(chan struct{})
 	// The process ends with serve: nothing joins these, exit does.
 	go s.readCommands(gone)
 	go s.watchEncode(failed)
-	go s.runCapture()
+	go func() { failed <- s.bridge.run(nil) }()
+	switch {
+	case c.Input.Kind == engine.InputTS:
+		go s.runFeed()
+	case soundText(c) != "":
+		go s.runCapture(audio)
+		fallthrough
+	default:
+		go s.runCapture(video)
+	}
 	beat, eye := time.NewTicker(engine.HeartbeatEvery), time.NewTicker(look)
-	var in inputState
+	var was engine.Event
 	for {
 		select {
 		case <-gone:
@@ -70,9 +91,18 @@ func serve(c *engine.Config, x chosen) error {
 			s.send(engine.Event{Is: engine.IsError, Part: "encode", Text: err.Error()})
 			return err
 		case <-eye.C:
-			s.lookAtInput(&in)
+			// The daemon hears of a change at once.
+			now := s.bridge.state()
+			if now.Present != was.Present || now.Slate != was.Slate || now.Sound != was.Sound {
+				was = now
+				now.Is = engine.IsInput
+				s.send(now)
+			}
 		case <-beat.C:
-			s.send(engine.Event{Is: engine.IsHeartbeat, Present: in.present, Slate: in.slate, Frames: in.frames, Base: s.encode.baseTime()})
+			if s.senses != nil {
+				s.send(engine.Event{Is: engine.IsConfidence, Report: s.senses.report()})
+			}
+			s.send(s.bridge.state())
 		}
 	}
 }
@@ -106,11 +136,21 @@ func (s *server) do(c engine.Command) error {
 	switch c.Do {
 	case engine.DoStart, engine.DoStop:
 		s.mu.Lock()
-		s.wanted = c.Do == engine.DoStart
+		s.wanted, s.format = c.Do == engine.DoStart, engine.Format{}
+		if c.Format != nil {
+			s.format = *c.Format
+		}
+		s.asked++
 		s.mu.Unlock()
-		select {
-		case s.changed <- struct{}{}:
-		default:
+		if c.Do == engine.DoStop {
+			s.bridge.use(video, 0, genlock.Rate{}) // the slate is shown at once
+			s.bridge.use(audio, 0, genlock.Rate{})
+		}
+		for _, n := range s.news {
+			select {
+			case n <- struct{}{}:
+			default:
+			}
 		}
 	case engine.DoKeyFrame:
 		if !s.encode.keyFrame("venc") {
@@ -120,9 +160,7 @@ func (s *server) do(c engine.Command) error {
 		property, value := s.chosen.video.rate(c.Kbps)
 		return s.encode.set("venc", property, value)
 	case engine.DoSlate:
-		s.mu.Lock()
-		s.forced = c.On
-		s.mu.Unlock()
+		s.bridge.force(c.On)
 	}
 	return nil
 }
@@ -148,56 +186,65 @@ func (s *server) watchEncode(failed chan<- error) {
 	}
 }
 
-// runCapture keeps the capture pipeline running while it is wanted.
-func (s *server) runCapture() {
+// runCapture keeps a capture running while it is wanted.
+func (s *server) runCapture(k kind) {
+	part := map[kind]string{video: engine.PartCapture, audio: engine.PartSound}[k]
 	said := ""
 	for {
 		s.mu.Lock()
-		wanted := s.wanted
+		wanted, asked, format := s.wanted, s.asked, s.format
+		s.ids++
+		id := s.ids
 		s.mu.Unlock()
 		if !wanted {
-			<-s.changed
+			said = ""
+			<-s.news[k]
 			continue
 		}
-		if err := s.captureOnce(); err != nil {
-			if text := err.Error(); text != said { // the same failure is said once
-				s.send(engine.Event{Is: engine.IsError, Part: "capture", Text: text})
-				said = text
-			}
-			time.Sleep(captureAgain)
+		err := s.captureOnce(k, id, asked, format)
+		s.bridge.use(k, 0, genlock.Rate{})
+		if err == nil {
+			said = ""
 			continue
 		}
-		said = ""
+		if text := err.Error(); text != said { // the same failure is said once
+			s.send(engine.Event{Is: engine.IsError, Part: part, Text: text})
+			said = text
+		}
+		select {
+		case <-s.news[k]:
+		case <-time.After(captureAgain):
+		}
 	}
 }
 
-// captureOnce runs a capture pipeline until it fails or is no longer wanted.
-func (s *server) captureOnce() error {
-	p, err := parse(captureText(s.config))
+// captureOnce runs a capture until it fails or is no longer wanted as it is.
+func (s *server) captureOnce(k kind, id, asked int, format engine.Format) error {
+	text, rate, end := "", genlock.Rate{}, "video"
+	if k == video {
+		text, rate = captureText(s.config, format)
+	} else {
+		text, end = soundText(s.config), "sound"
+	}
+	p, err := parse(text)
 	if err != nil {
 		return err
 	}
-	frames, err := p.count("captured", "src")
-	if err != nil {
-		p.close()
+	defer p.close()
+	if err := s.bridge.mail.tap(p, end, k, id); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.capture, s.frames = p, frames
-	s.mu.Unlock()
-	defer func() {
+	current := func() bool {
 		s.mu.Lock()
-		s.capture = nil
-		s.mu.Unlock()
-		p.close()
-	}()
+		defer s.mu.Unlock()
+		return s.asked == asked
+	}
+	s.bridge.use(k, id, rate)
+	began := monotonic()
 	p.play()
-	for {
-		s.mu.Lock()
-		wanted := s.wanted
-		s.mu.Unlock()
-		if !wanted {
-			return nil
+	for current() {
+		if quiet := s.bridge.quiet(began); k == video && quiet > frameless {
+			return fmt.Errorf("the device gives no frames") // some drivers need a new start after a loss
 		}
 		switch m := p.next(busWait); m.kind {
 		case failure:
@@ -205,56 +252,10 @@ func (s *server) captureOnce() error {
 		case ended:
 			return fmt.Errorf("the input has ended")
 		case warning: // v4l2src: "Signal lost", among others
-			s.send(engine.Event{Is: engine.IsError, Part: "capture", Text: "warning: " + plain(m.text)})
+			s.send(engine.Event{Is: engine.IsError, Part: engine.PartCapture, Text: "warning: " + plain(m.text)})
 		}
 	}
-}
-
-// inputState is what the last look at the input has shown.
-type inputState struct {
-	present, slate bool
-	frames         uint64 // of all captures
-	now            uint64 // of this one
-	at             time.Time
-	told           bool
-}
-
-// lookAtInput notices that frames come or do not, and shows the slate meanwhile.
-func (s *server) lookAtInput(in *inputState) {
-	s.mu.Lock()
-	n := uint64(0)
-	if s.capture != nil {
-		n = s.frames.value()
-	}
-	forced := s.forced
-	s.mu.Unlock()
-	now := time.Now()
-	if n < in.now { // another capture
-		in.now = 0
-	}
-	if n > in.now {
-		in.frames += n - in.now
-		in.now, in.at = n, now
-	}
-	present := in.frames > 0 && now.Sub(in.at) < inputGone
-	if slate := forced || !present && s.config.Slate.Kind != engine.SlateLast; slate != in.slate || !in.told {
-		in.slate = slate
-		s.show(slate)
-		_ = s.encode.set("gain", "mute", strconv.FormatBool(forced)) // without sound there is no gain
-	}
-	if present != in.present || !in.told {
-		in.present, in.told = present, true
-		s.send(engine.Event{Is: engine.IsInput, Present: present, Slate: in.slate})
-	}
-}
-
-// show switches between the input and the slate.
-func (s *server) show(slate bool) {
-	pad := "sink_0"
-	if slate {
-		pad = "sink_1"
-	}
-	s.encode.choose("pick", pad)
+	return nil
 }
 
 // sourcePlace is where in GStreamer's source, and in which pipeline, an error was

@@ -151,7 +151,9 @@ func (m *media) Reload(context.Context) (control.Reload, error) {
 	return control.Reload{Changed: []string{"plan"}}, m.did("reload")
 }
 func (m *media) Restart(context.Context) error { return m.did("restart") }
-func (m *media) Thumbnail() ([]byte, error)    { return []byte("\xff\xd8"), nil }
+func (m *media) Thumbnail() (control.Thumbnail, error) {
+	return control.Thumbnail{}, control.ErrNoThumbnail
+}
 func (m *media) Preflight(context.Context, string) (control.Preflight, error) {
 	return control.Preflight{}, control.ErrNoPath
 }

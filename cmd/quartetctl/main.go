@@ -32,6 +32,7 @@ var version = "unknown" // set by the linker
 var commands = []command{
 	statusCommand,
 	probeCommand,
+	thumbnailCommand,
 	eventsCommand,
 	conditionsCommand,
 	reloadCommand,

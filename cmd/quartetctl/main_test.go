@@ -122,8 +122,8 @@ func TestUsage(t *testing.T) {
 		"status x":                          `status takes no argument, and there is "x"`,
 		"status --interval 1ms":             "status: --interval 1ms is too short; use 100ms or more",
 		"status --interval x":               `status: invalid value "x" for flag -interval: parse error; quartetctl status --help lists the flags`,
-		"probe elsewhere":                   `probe takes input or output, and there is "elsewhere"`,
-		"probe input output":                "probe takes input or output, and there are 2 arguments",
+		"probe elsewhere":                   `probe takes input, output or a URL, and there is "elsewhere"`,
+		"probe input output":                "probe takes input, output or a URL, and there are 2 arguments",
 		"preflight":                         "preflight takes the name of one path, and there are 0 arguments; quartetctl status lists the paths",
 		"preflight a b":                     "preflight takes the name of one path, and there are 2 arguments; quartetctl status lists the paths",
 		"config check":                      "config check takes the names of files, and there are none",
@@ -253,7 +253,10 @@ func TestExample(t *testing.T) {
 }
 
 // box is a media plane without media.
-type box struct{ reload, probe error }
+type box struct {
+	reload, probe error
+	blind         bool // there is no picture
+}
 
 func (b *box) Status() control.Status {
 	return control.Status{
@@ -288,8 +291,6 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 }
 
 func (b *box) Restart(context.Context) error { return nil }
-
-func (b *box) Thumbnail() ([]byte, error) { return nil, control.ErrNoPicture }
 
 func (b *box) Preflight(_ context.Context, path string) (control.Preflight, error) {
 	if path != "2b" {

@@ -89,3 +89,23 @@ func TestIdleInput(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestEngineLine(t *testing.T) {
+	e := control.Engine{Up: true, Encoder: "x264enc", OnAir: "engine", InputPresent: true, ClockPPM: 3.21, SoundPresent: true, PeakDB: []float64{-20, -20}, DelayMS: 21,
+		Signal: &control.Signal{State: "locked", Format: "1080i50"}}
+	if got := engineLine(&e, screen{width: 80}); got != "x264enc, on air engine, signal 1080i50 locked, clock +3.2 ppm, sound in step, delay "+ms(21) {
+		t.Error(got)
+	}
+	e.ResamplePPM, e.Repeated = -99.96, 2
+	if got := engineLine(&e, screen{width: 80}); !strings.Contains(got, "2 frames repeated, sound resampled by -100.0 ppm") {
+		t.Error(got)
+	}
+	e.Signal, e.InputPresent, e.OnAir = &control.Signal{State: "no-signal"}, false, "slate"
+	if got := engineLine(&e, screen{width: 80}); got != "x264enc, on air slate, signal no-signal" {
+		t.Error(got)
+	}
+	e.Up, e.Reason = false, "x264enc is missing"
+	if got := engineLine(&e, screen{width: 80}); got != "down: x264enc is missing" {
+		t.Error(got)
+	}
+}

@@ -17,7 +17,7 @@ import (
 
 var probeCommand = command{
 	name:  "probe",
-	args:  "[input|output]",
+	args:  "[input|output|URL]",
 	short: "show what the stream is and what is wrong with it",
 	long: `
 Shows what the running box knows of its transport stream: the checks of ETSI
@@ -25,6 +25,10 @@ TR 101 290, services, PIDs, clocks and cues, as the stream comes in (input, also
 without a word) or as it is sent (output). An error at both ends is the feed's,
 one at the output alone is the box's. docs/monitoring.md says what each check
 means and what to do.
+
+With a URL it needs no box: it takes the feed at udp://, rtp://, srt:// or
+file:///path itself, written as input.url is, watches it for the time of --for,
+and shows the same. A file is played at its own rate.
 
   STATE     ERROR: it is so, or was within the last seconds; ok: it is not; -:
             the stream has nothing that the check applies to
@@ -36,21 +40,23 @@ means and what to do.
 		client := socketFlag(f)
 		asJSON := f.Bool("json", false, "print JSON, as GET /v1/probe answers")
 		check := f.Bool("check", false, "exit with 1 if a check of first or second priority is active")
+		length := f.Duration("for", 5*time.Second, "with a URL: how long to watch")
 		return func(e *env, args []string) error {
-			where := control.AtInput
+			where, url := control.AtInput, ""
 			switch {
 			case len(args) > 1:
-				return usagef("probe takes input or output, and there are %d arguments", len(args))
+				return usagef("probe takes input, output or a URL, and there are %d arguments", len(args))
+			case len(args) == 1 && strings.Contains(args[0], "://"):
+				url = args[0]
 			case len(args) == 1 && args[0] != control.AtInput && args[0] != control.AtOutput:
-				return usagef("probe takes input or output, and there is %q", args[0])
+				return usagef("probe takes input, output or a URL, and there is %q", args[0])
 			case len(args) == 1:
 				where = args[0]
 			}
-			c := client(e)
-			defer c.Close()
-			ctx, cancel := context.WithTimeout(e.ctx, patience)
-			defer cancel()
-			p, err := c.Probe(ctx, where)
+			if *length < 100*time.Millisecond || *length > time.Hour {
+				return usagef("--for takes 100ms to 1h, and there is %v", *length)
+			}
+			p, err := askProbe(e, client, where, url, *length)
 			if err != nil {
 				return err
 			}
@@ -69,6 +75,18 @@ means and what to do.
 			return err
 		}
 	},
+}
+
+// askProbe asks the box, or looks itself.
+func askProbe(e *env, client func(*env) *control.Client, where, url string, length time.Duration) (control.Probe, error) {
+	if url != "" {
+		return probeURL(e, url, length)
+	}
+	c := client(e)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(e.ctx, patience)
+	defer cancel()
+	return c.Probe(ctx, where)
 }
 
 // prober writes what a monitor knows for people.

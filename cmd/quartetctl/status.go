@@ -147,11 +147,24 @@ func table(s control.Status, sc screen) string {
 	}
 	line("box", fmt.Sprintf("%s, up %s, version %s, %s", clean(s.Name), span(seconds(s.UptimeS)), clean(s.Version), s.Time.Local().Format(time.DateTime)))
 	line("input", inputLine(s.Input, sc))
+	if s.Input.Engine != nil {
+		line("engine", engineLine(s.Input.Engine, sc))
+	}
 	for _, l := range s.Input.Legs {
 		line("", fmt.Sprintf("copy %s: %s, received %s, missing %s", clean(l.URL), stateWord(l.State, l.State == control.InputOK, sc), short(l.Received), short(l.Missing)))
 	}
 	if s.Input.Monitor != nil {
 		line("stream", streamLine(s.Input.Monitor, s.Output.Monitor, sc))
+	}
+	if c := s.Input.Confidence; c != nil {
+		line("video", pictureLine(c, sc))
+		for i := range c.Sound {
+			label := ""
+			if i == 0 {
+				label = "sound"
+			}
+			line(label, soundLine(i, &c.Sound[i], sc))
+		}
 	}
 	line("plan", planLine(s.Plan, sc))
 	for _, n := range s.Plan.Notes {
@@ -177,6 +190,38 @@ func stateWord(word string, good bool, sc screen) string {
 		return sc.paint(green, clean(word))
 	}
 	return sc.paint(red, clean(word))
+}
+
+// engineLine says what is encoded, of which signal, and by whose clock.
+func engineLine(e *control.Engine, sc screen) string {
+	if !e.Up {
+		return sc.paint(red, "down") + ": " + clean(e.Reason)
+	}
+	text := fmt.Sprintf("%s, on air %s", clean(e.Encoder), stateWord(e.OnAir, e.OnAir == "engine", sc))
+	if g := e.Signal; g != nil {
+		word := g.State
+		if g.Format != "" {
+			word = g.Format + " " + word
+		}
+		text += ", signal " + stateWord(word, g.State == "locked" || g.State == "present", sc)
+	}
+	if !e.InputPresent {
+		return text
+	}
+	text += fmt.Sprintf(", clock %+.1f ppm", e.ClockPPM)
+	if e.Repeated > 0 {
+		text += fmt.Sprintf(", %s frames repeated", short(e.Repeated))
+	}
+	switch {
+	case len(e.PeakDB) == 0:
+	case !e.SoundPresent:
+		text += ", sound " + sc.paint(red, "missing")
+	case e.ResamplePPM != 0:
+		text += fmt.Sprintf(", sound resampled by %+.1f ppm", e.ResamplePPM)
+	default:
+		text += ", sound in step"
+	}
+	return text + ", delay " + ms(e.DelayMS)
 }
 
 func inputLine(in control.Input, sc screen) string {

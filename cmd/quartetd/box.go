@@ -48,7 +48,10 @@ type boxOptions struct {
 // chain is the parts a packet passes.
 type chain struct {
 	source  capture.Source
-	in, out *tap // nil: monitoring is switched off, and counter counts
+	feed    capture.Source  // the source itself, or what it transcodes
+	watcher *engine.Watcher // nil: nobody looks at a passed-through feed
+	in, out *tap            // nil: monitoring is switched off, and counter counts
+	adapter *adapter        // nil: the rate stays
 	input   *capture.Input
 	counter *counter
 	entry   mpegts.Writer // what the input writes to
@@ -86,6 +89,12 @@ func (b *box) serve(ctx context.Context, server *control.Server, hup <-chan os.S
 	var inputErr, controlErr error
 	wg.Go(func() { controlErr = server.Run(ctx) })
 	wg.Go(func() { b.watch.run(ctx) })
+	if w := b.chain.watcher; w != nil {
+		wg.Go(func() { _ = w.Run(ctx) }) // nil: the end of ctx
+	}
+	if a := b.chain.adapter; a != nil {
+		wg.Go(func() { a.run(ctx, b.opts.now, b.watch.note) })
+	}
 	wg.Go(func() {
 		// A looped file never ends; one that does not loop ends the box, once
 		// the paths have sent it.
@@ -146,16 +155,6 @@ func (b *box) Restart(context.Context) error {
 	b.opts.log.Info("starting again, as asked over the control socket")
 	b.opts.again()
 	return nil
-}
-
-// Thumbnail implements control.Media.
-func (b *box) Thumbnail() ([]byte, error) {
-	if s, ok := b.chain.source.(*engine.Source); ok {
-		if p := s.Picture(); p != nil {
-			return p, nil
-		}
-	}
-	return nil, control.ErrNoPicture
 }
 
 // Preflight implements control.Media.

@@ -19,6 +19,7 @@ import (
 	"quartet/cmd/internal/socket"
 	"quartet/device/config"
 	"quartet/uplink"
+	"quartet/uplink/adapt"
 	"quartet/uplink/rtp"
 	"quartet/uplink/srt"
 )
@@ -35,6 +36,9 @@ import (
 // parts are the settings that a document makes.
 type parts struct {
 	source     sourceParts
+	watch      *engine.WatcherConfig // nil: nobody looks at a passed-through feed
+	limits     limits                // of picture and sound
+	adapt      *adapt.Config         // nil: the encoder's rate stays, or there is none
 	guard      capture.GuardConfig
 	monitor    *tr101290.Config    // nil: switched off
 	pacer      *mpegts.PacerConfig // nil: the source paces itself
@@ -45,7 +49,8 @@ type parts struct {
 	paths      []pathParts
 }
 
-// sourceParts are the settings of the input; one of them is set.
+// sourceParts are the settings of the input; one of them is set, or engine and
+// another, which is transcoded.
 type sourceParts struct {
 	udp    *udp.Config
 	srt    *srt.URL
@@ -80,6 +85,9 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	if p.source, err = buildSource(doc); err != nil {
 		return p, warnings, wrong("input", err)
 	}
+	if err = buildConfidence(doc, &p); err != nil {
+		return p, warnings, wrong("confidence", err)
+	}
 	in, out := &doc.Input, &doc.Output
 	p.guard = capture.GuardConfig{LostAfter: in.LossAfterMS.Duration(), OnLoss: capture.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration()}
 	if p.monitor, err = buildMonitor(in.Monitor); err != nil {
@@ -100,6 +108,7 @@ func build(doc *config.Box) (p parts, warnings config.Issues, err error) {
 	if p.key, p.accept, err = buildKeys(out); err != nil {
 		return p, warnings, err
 	}
+	p.adapt = buildAdapt(doc, &p)
 	staggers := boxplan.Staggers(doc)
 	for i := range doc.Paths {
 		path, err := buildPath(doc, i, p.plan, staggers[i])
@@ -140,6 +149,9 @@ func buildSource(doc *config.Box) (s sourceParts, err error) {
 		s.engine, err = buildEngine(doc, u)
 	default:
 		err = fmt.Errorf("type %q is not built into this program", in.Type)
+	}
+	if err == nil && in.Transcode {
+		s.engine, err = buildEngine(doc, u)
 	}
 	return s, err
 }
@@ -262,13 +274,42 @@ func buildKeys(out *config.Output) (key rtp.TagKey, accept []rtp.TagKey, err err
 	return key, accept, nil
 }
 
-// open makes the source; data is a folder for what it keeps.
-func (s sourceParts) open(now func() time.Duration, log *slog.Logger, data string) (capture.Source, error) {
+// open makes the source; data is a folder for what it keeps. feed is the source
+// itself, or what it transcodes; the tap, if there is one, sees its packets.
+func (s sourceParts) open(now func() time.Duration, log *slog.Logger, data string, in *tap) (source, feed capture.Source, err error) {
+	if s.engine == nil {
+		feed, err = s.openFeed(now, log)
+		if source = feed; in != nil {
+			source = watched{feed, in}
+		}
+		return source, feed, err
+	}
+	c := *s.engine
+	c.Now, c.Log, c.Data, c.Program = now, log, data, engineProgram()
+	if c.Input.Kind != engine.InputTS {
+		e, err := engine.New(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		if in != nil {
+			return watched{e, in}, e, nil
+		}
+		return e, e, nil
+	}
+	if feed, err = s.openFeed(now, log); err != nil {
+		return nil, nil, err
+	}
+	c.Feed = feed
+	if in != nil {
+		c.Feed = watched{feed, in}
+	}
+	source, err = engine.New(c)
+	return source, feed, err
+}
+
+// openFeed makes what brings a transport stream from elsewhere.
+func (s sourceParts) openFeed(now func() time.Duration, log *slog.Logger) (capture.Source, error) {
 	switch {
-	case s.engine != nil:
-		c := *s.engine
-		c.Now, c.Log, c.Data, c.Program = now, log, data, engineProgram()
-		return engine.New(c)
 	case s.udp != nil:
 		c := *s.udp
 		c.Now, c.Log = now, log
@@ -317,15 +358,24 @@ func (p *pathParts) connects(q *pathParts, asked config.SRT) bool {
 // newChain opens the parts and puts them together; nothing runs yet. What was
 // opened is closed again if it fails.
 func newChain(p parts, now func() time.Duration, log *slog.Logger, data string, events func(capture.Event)) (c chain, err error) {
-	if c.source, err = p.source.open(now, log, data); err != nil {
-		return c, fmt.Errorf("input: %w", err)
-	}
 	if c.in, err = newTap(p.monitor); err != nil {
 		return c, fmt.Errorf("input.monitor: %w", err)
 	}
-	source := c.source
-	if c.in != nil {
-		source = watched{c.source, c.in}
+	source, feed, err := p.source.open(now, log, data, c.in)
+	if err != nil {
+		return c, fmt.Errorf("input: %w", err)
+	}
+	c.source, c.feed = source, feed
+	if w, ok := source.(watched); ok {
+		c.source = w.Source // for those who ask what it is
+	}
+	if p.watch != nil {
+		w := *p.watch
+		w.Now, w.Log, w.Data, w.Program = now, log, data, engineProgram()
+		if c.watcher, err = engine.NewWatcher(w); err != nil {
+			return c, fmt.Errorf("confidence: %w", err)
+		}
+		source = looked{source, c.watcher}
 	}
 	guard := p.guard
 	guard.OnEvent = events
@@ -355,6 +405,11 @@ func newChain(p parts, now func() time.Duration, log *slog.Logger, data string, 
 	}
 	if c.sender, err = uplink.NewSender(sc); err != nil {
 		return c, err
+	}
+	if source, ok := c.source.(*engine.Source); ok && p.adapt != nil {
+		if c.adapter, err = newAdapter(*p.adapt, c.sender, source); err != nil {
+			return c, fmt.Errorf("encoder.adaptive: %w", err)
+		}
 	}
 	c.entry = c.sender
 	if c.in == nil {

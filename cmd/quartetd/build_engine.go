@@ -11,18 +11,22 @@ import (
 	"quartet/capture/engine"
 	"quartet/capture/mpegts"
 	"quartet/device/config"
+	"quartet/uplink/adapt"
 )
 
 // buildEngine makes the settings of an input that the media engine encodes.
 func buildEngine(doc *config.Box, u config.URL) (*engine.SourceConfig, error) {
 	in, e := &doc.Input, &doc.Encoder
-	c := &engine.SourceConfig{OnLoss: engine.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration(), MemoryMiB: e.MemoryLimitMiB, Nice: engineNice}
+	c := &engine.SourceConfig{OnLoss: engine.LossAction(in.OnInputLoss), StopAfter: in.StopAfterMS.Duration(), MemoryMiB: e.MemoryLimitMiB, Nice: engineNice, FollowFormat: e.FollowInput}
 	c.Input.Kind = engine.InputTest
 	if in.Type == config.TypeSDI {
 		c.Input = engine.Input{Kind: engine.InputV4L2, Device: u.File, AudioDevice: in.AudioDevice}
 	}
+	if in.Transcode {
+		c.Input = engine.Input{Kind: engine.InputTS, Service: in.Service}
+	}
 	c.Video = engine.Video{
-		Codec: e.Codec, Encoder: e.Element, Profile: e.Profile, Width: e.Width, Height: e.Height, Interlaced: e.Interlaced,
+		Codec: e.Codec, Encoder: e.Element, Profile: e.Profile, Width: e.Width, Height: e.Height, Interlaced: e.Interlaced, SDAspect: e.SDAspect,
 		Chroma: e.Chroma, BitDepth: e.BitDepth, GOP: e.GOPFrames, VBVMS: int(e.VBVMS), Preset: e.Preset,
 		BFrames: e.BFrames, LookaheadFrames: e.LookaheadFrames, Threads: e.Threads,
 	}
@@ -50,6 +54,15 @@ func buildEngine(doc *config.Box, u config.URL) (*engine.SourceConfig, error) {
 	c.Slate = engine.Picture{Kind: e.Slate, Image: e.SlateImage}
 	c.Fill()
 	return c, c.Validate()
+}
+
+// buildAdapt says between what the encoder's rate may move; nil: it does not.
+func buildAdapt(doc *config.Box, p *parts) *adapt.Config {
+	e := &doc.Encoder
+	if p.source.engine == nil || !e.Adaptive {
+		return nil
+	}
+	return &adapt.Config{Min: e.LowestKbps().BitsPerSecond(), Max: e.BitrateKbps.BitsPerSecond(), Overhead: p.plan.Overhead}
 }
 
 // engineNice puts pictures behind packets where a processor is short.

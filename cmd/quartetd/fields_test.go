@@ -19,6 +19,7 @@ func document() *config.Box {
 	d.Version, d.Name = config.SchemaVersion, "box"
 	d.Input.Type, d.Input.URL = config.TypeUDP, "udp://127.0.0.1:5000"
 	d.Output.Key = testKey
+	d.Confidence.Enabled = false // its process would decode in every test
 	d.Control.Socket = "/tmp/box.sock"
 	for _, p := range []struct {
 		name, profile, url string
@@ -73,6 +74,18 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 		"file": func(d *config.Box) {
 			d.Input.Type, d.Input.URL, d.Input.OnInputLoss = config.TypeFile, "file:///tmp/a.ts", config.LossStop
 		},
+		"transcoded": func(d *config.Box) {
+			d.Input.Transcode, d.Confidence.Enabled = true, true
+		},
+		"steady": func(d *config.Box) {
+			d.Input.Type, d.Input.URL, d.Encoder.Adaptive = config.TypeTest, "test://bars", false
+		},
+		"looked at": func(d *config.Box) {
+			d.Confidence.Enabled = true
+		},
+		"listened to": func(d *config.Box) {
+			d.Confidence.Enabled, d.Confidence.LoudnessTolerance = true, 3
+		},
 		"watched closely": func(d *config.Box) {
 			d.Input.Monitor.Priority3, d.Input.Monitor.PrivatePIDs = true, "4000"
 		},
@@ -82,6 +95,7 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 			a := config.Default[config.EncoderAudio]()
 			a.PID = 300
 			d.Encoder.Audio = []config.EncoderAudio{a}
+			d.Encoder.FollowInput = true
 			d.Encoder.Slate, d.Encoder.SlateImage = config.SlateImage, "/tmp/slate.png"
 		},
 		"own code": func(d *config.Box) {
@@ -123,7 +137,7 @@ func TestEveryFieldHasAnEffect(t *testing.T) {
 func starts(t *testing.T, p parts, doc []byte) {
 	t.Helper()
 	now := func() time.Duration { return 0 }
-	if _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp"); err != nil {
+	if _, _, err := p.source.open(now, slog.New(slog.DiscardHandler), "/tmp", nil); err != nil {
 		t.Errorf("accepted, and its input is refused at start: %v\n%s", err, doc)
 	}
 	sc := uplink.SenderConfig{Now: now, Plan: p.plan, Pacer: p.pacer, PacketsPerMessage: p.perMessage, Key: p.key, AcceptKeys: p.accept}

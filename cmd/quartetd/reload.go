@@ -69,10 +69,15 @@ func (b *box) apply(next loaded) (changed []string, err error) {
 	}
 	if source, ok := b.chain.source.(*engine.Source); ok && set.source.engine.Mux.RateBPS != was.source.engine.Mux.RateBPS {
 		bps := set.source.engine.Mux.RateBPS
-		if err := source.SetRate(bps); err != nil {
-			return nil, err // unreachable: build has checked it
+		if a := b.chain.adapter; a == nil {
+			if err := source.SetRate(bps); err != nil {
+				return nil, err // unreachable: build has checked it
+			}
 		}
 		changed = append(changed, fmt.Sprintf("encoder: %d kbit/s", bps/1000))
+	}
+	if a := b.chain.adapter; a != nil && set.adapt != nil {
+		a.setConfig(*set.adapt)
 	}
 	for i := range set.paths {
 		if d := redial[i]; d != nil {

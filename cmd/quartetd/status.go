@@ -36,6 +36,7 @@ func (b *box) Status() control.Status {
 		Input: b.inputStatus(doc), Plan: planStatus(set.plan, b.chain.sender.Stats().FEC),
 	}
 	s.Input.Monitor = monitorStatus(b.chain.in, b.wall)
+	s.Input.Confidence = b.confidenceStatus(set.limits)
 	s.Output.Monitor = monitorStatus(b.chain.out, b.wall)
 	for i, p := range b.chain.sender.Paths() {
 		s.Paths = append(s.Paths, pathStatus(now, doc, i, &set.paths[i], p.Stats(), b.watch.rates(set.paths[i].Name)))
@@ -61,7 +62,13 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 	default:
 		in.State = control.InputLost
 	}
-	sourceStatus(&in, b.chain.source, &doc.Input)
+	sourceStatus(&in, b.chain.feed, &doc.Input)
+	if e, ok := b.chain.source.(*engine.Source); ok {
+		engineStatus(&in, e.Stats())
+	}
+	if a := b.chain.adapter; a != nil && in.Engine != nil {
+		in.Engine.LowestBPS, in.Engine.HighestBPS = a.bounds()
+	}
 	if in.State == control.InputOK {
 		in.Reason = ""
 	}
@@ -71,8 +78,6 @@ func (b *box) inputStatus(doc *config.Box) control.Input {
 // sourceStatus adds what only the kind of source knows.
 func sourceStatus(in *control.Input, source capture.Source, doc *config.Input) {
 	switch s := source.(type) {
-	case *engine.Source:
-		engineStatus(in, s.Stats())
 	case *capsrt.Source:
 		st := s.Stats()
 		in.SyncLosses, in.SkippedBytes = st.Framer.SyncLosses, st.Framer.SkippedBytes
@@ -120,6 +125,15 @@ func engineStatus(in *control.Input, st engine.Stats) {
 		Starts: st.Starts, Frames: st.Frames, LateFrames: st.Splice.LateFrames, RateBPS: st.RateBPS, Stuffing: st.Splice.Stuffer.Nulls,
 		LeadMS: st.Splice.LeadMS, DelayMS: st.DelayMS, MemoryMiB: st.MemoryMiB, SlateSeconds: st.Splice.SlateMS / 1000, LastOutageMS: st.BackAfterMS,
 		PeakDB: st.PeakDB, RMSDB: st.RMSDB,
+		ClockPPM: st.Lock.PPM, FrameJitterMS: st.Lock.JitterMS, Repeated: st.Lock.Repeated, Surplus: st.Lock.Surplus,
+		SoundPresent: st.Sound, SoundReason: st.SoundError, SoundPPM: st.Lock.SoundPPM, ResamplePPM: st.Lock.ResamplePPM,
+		SoundOffsetMS: st.Lock.OffsetMS, SoundSlips: st.Lock.Slips,
+	}
+	if g := st.Signal; g.Is != "" {
+		in.Engine.Signal = &control.Signal{State: g.Is, Format: g.Format, Text: g.Text, Remedy: g.Remedy, Card: g.Card, Input: g.Input}
+	}
+	if st.Reforming {
+		in.Engine.Up = true // it is being replaced, which is no fault
 	}
 	switch {
 	case st.Present && st.Splice.Origin == engine.FromEngine:
@@ -133,7 +147,9 @@ func engineStatus(in *control.Input, st engine.Stats) {
 		in.State = control.InputLost
 		in.Filling = true
 	}
-	if !st.Present || !st.Up {
+	if s := in.Engine.Signal; s != nil && !st.Signal.Good {
+		in.Reason = s.Text
+	} else if !st.Present || !st.Up {
 		in.Reason = cmp.Or(st.Capture, st.Failure)
 	}
 }
@@ -153,7 +169,7 @@ func pathStatus(now time.Duration, box *config.Box, i int, set *pathParts, st up
 		Name: st.Name, Leg: st.Leg, Profile: st.Profile, State: string(st.State), Reason: st.Reason,
 		Interface: doc.Interface, Encrypted: doc.Passphrase != "" && doc.Profile != config.ProfileRTP,
 		LatencyMS: inMS(set.SRTLatency), StaggerMS: st.Stagger, BitrateBPS: rate.bps, SendLossPercent: rate.sendLoss,
-		Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
+		Shed: st.Shed, ParityShed: st.Bare, Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
 	}
 	if doc.Profile == config.ProfileRTPFEC {
 		p.Group = box.MergeGroupOf(i)

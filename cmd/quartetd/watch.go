@@ -12,6 +12,7 @@ import (
 	"quartet/capture"
 	"quartet/capture/engine"
 	"quartet/capture/mpegts"
+	"quartet/capture/sdi"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
@@ -41,6 +42,7 @@ type watcher struct {
 	input   inputWatch
 	logged  uint64 // number of the last event of the health monitor that was logged
 	ours    ours
+	senses  senseWatch
 	failure string // last one of the source that was logged
 }
 
@@ -52,6 +54,8 @@ type sample struct {
 	input     control.Input
 	clockless bool // the feed has no PCR that paces it
 	streams   *ends
+	limits    limits
+	senses    senses
 	paths     []uplink.PathStats
 }
 
@@ -159,10 +163,13 @@ func (w *watcher) look(now time.Duration) {
 	doc, set := w.box.current()
 	c := &w.box.chain
 	if c.in != nil {
-		c.in.tick(now, framing(c.source))
+		c.in.tick(now, framing(c.feed))
 		c.out.tick(now, mpegts.FramerStats{})
 	}
-	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc), streams: c.checks()}
+	s := sample{doc: doc, plan: set.plan, input: w.box.inputStatus(doc), streams: c.checks(), limits: set.limits}
+	if set.limits.watched {
+		s.senses = c.sense()
+	}
 	s.present = s.input.State == control.InputOK
 	if p := c.sender.Stats().Pacer; p != nil {
 		s.clockless = p.PCRPID == 0
@@ -179,6 +186,7 @@ func (w *watcher) observe(now time.Duration, s *sample) {
 	defer w.mu.Unlock()
 	w.lookAtInput(now, s)
 	w.lookAtStreams(now, s)
+	w.lookAtSenses(now, s.limits, &s.senses)
 	w.lookAtInterfaces(now, s.doc)
 	type leg struct{ paths, working int }
 	legs := map[int]*leg{}
@@ -251,7 +259,12 @@ func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 		down := !e.Up && (e.Starts > 1 || now > engineStarts)
 		lost = e.Up && !e.InputPresent
 		h.Set(now, health.EngineDown, health.ResourceInput, down, e.Reason)
+		h.Set(now, health.RateReduced, health.ResourceBox, e.HighestBPS > e.RateBPS,
+			fmt.Sprintf("%.1f of %.1f Mbit/s", float64(e.RateBPS)/1e6, float64(e.HighestBPS)/1e6))
 		h.Set(now, health.SlateOnAir, health.ResourceInput, e.OnAir != string(engine.FromEngine) && e.Up && e.InputPresent && now > engineStarts, e.Reason)
+	}
+	if e := in.Engine; e != nil {
+		w.lookAtSignal(now, e, s.doc)
 	}
 	h.Set(now, health.InputLost, health.ResourceInput, lost, in.Reason)
 	limit := s.doc.Output.MaxBitrateKbps.BitsPerSecond()
@@ -273,6 +286,29 @@ func (w *watcher) lookAtInput(now time.Duration, s *sample) {
 		}
 	}
 	h.Set(now, health.InputUnprotected, health.ResourceInput, s.present && missing != "", missing+" is missing")
+}
+
+// signalCodes are the conditions of a capture device, by what it says.
+var signalCodes = map[string]health.Code{
+	string(sdi.Missing): health.DeviceMissing, string(sdi.Refused): health.DeviceMissing, string(sdi.Busy): health.DeviceBusy,
+	string(sdi.NoSignal): health.SignalNone, string(sdi.Unlocked): health.SignalUnlocked, string(sdi.Unsupported): health.SignalFormat,
+}
+
+// lookAtSignal sets the conditions of the capture device and the sound card.
+func (w *watcher) lookAtSignal(now time.Duration, e *control.Engine, doc *config.Box) {
+	h, code, text := w.health, health.Code(""), ""
+	if g := e.Signal; g != nil {
+		code, text = signalCodes[g.State], g.Text
+		// The kernel lets two programs open a device, and one take its frames.
+		if code == "" && !e.InputPresent && strings.Contains(e.Reason, "busy") {
+			code, text = health.DeviceBusy, e.Reason
+		}
+	}
+	for _, c := range []health.Code{health.DeviceMissing, health.DeviceBusy, health.SignalNone, health.SignalUnlocked, health.SignalFormat} {
+		h.Set(now, c, health.ResourceInput, c == code, text)
+	}
+	silent := doc.Input.AudioDevice != "" && e.Up && code == "" && e.InputPresent && !e.SoundPresent
+	h.Set(now, health.SoundLost, health.ResourceInput, silent, e.SoundReason)
 }
 
 // lookAtPath sets a path's conditions and tells whether it delivers.
@@ -301,6 +337,8 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	}
 	h.Set(now, health.PathUnreported, res, silent, detail)
 	h.Set(now, health.PathOverload, res, p.overload, "")
+	h.Set(now, health.PathShed, res, st.Shed, "")
+	h.Set(now, health.PathBare, res, st.Bare, "")
 	h.Measure(now, health.PathLoss, res, p.lossPercent, "")
 	h.Set(now, health.PathMTU, res, p.mtu, "reports pass, full packets do not")
 	h.Set(now, health.PathKey, res, p.badTag, "")
@@ -309,7 +347,7 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	rttPlanned := float64(rtt)
 	h.Set(now, health.PathRTT, res, rttPlanned > 0 && p.maxRTT > 1.5*rttPlanned+5 && plan.SRTLatency > 0,
 		fmt.Sprintf("%.0f ms, planned for %.0f ms", p.maxRTT, rttPlanned))
-	return !down && !silent && !p.mtu
+	return !down && !silent && !p.mtu && !st.Shed
 }
 
 // measure compares with a window ago.

@@ -9,9 +9,11 @@ type Box struct {
 	Name string `json:"name" required:"yes" format:"name"`
 	// The feed to carry.
 	Input Input `json:"input" required:"yes"`
-	// Picture, sound and rate of what the box encodes itself; input.type sdi and
-	// test only.
+	// Picture, sound and rate of what the box encodes itself: input.type sdi and
+	// test, and what input.transcode is set for.
 	Encoder Encoder `json:"encoder"`
+	// When picture and sound count as wrong.
+	Confidence Confidence `json:"confidence"`
 	// What holds for the contribution as a whole: latency, redundancy, key.
 	Output Output `json:"output" required:"yes"`
 	// The destinations. Usually four: two for each of two legs.
@@ -38,6 +40,12 @@ type Input struct {
 	// Network interface that receives the feed, by name. Absent: the system's
 	// choice.
 	Interface string `json:"interface" format:"interface"`
+	// Types udp, rtp, srt and file: decode the feed and encode it anew, as encoder
+	// says. false: it is passed through as it is.
+	Transcode bool `json:"transcode"`
+	// Number of the programme that is transcoded, or whose picture and sound are
+	// watched, of a feed with several. 0: the first with a picture.
+	Service int `json:"service" range:"0..65535"`
 	// Source address of a source-specific multicast (RFC 4607). Absent: any
 	// source. With type srt and mode caller: the local address to call from.
 	Source string `json:"source" format:"ip"`
@@ -64,9 +72,9 @@ type Input struct {
 	JitterMS Milliseconds `json:"jitter_ms" default:"20" range:"1..1000"`
 	// The feed counts as lost after this time without a packet.
 	LossAfterMS Milliseconds `json:"loss_after_ms" default:"300" range:"50..60000"`
-	// What is sent while the feed is lost: the slate (types sdi and test only),
+	// What is sent while the feed is lost: the slate (of what the box encodes),
 	// null packets at the last rate, or nothing (stop), so that the other box of a
-	// pair takes over. Absent: slate with types sdi and test, else null.
+	// pair takes over. Absent: slate where the box encodes, else null.
 	OnInputLoss string `json:"on_input_loss" enum:"slate|null|stop"`
 	// With on_input_loss stop: null packets, or the slate, for this long, then
 	// silence.

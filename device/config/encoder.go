@@ -12,6 +12,12 @@ type Encoder struct {
 	// headers take their share, the picture gets the rest. It changes while
 	// running.
 	BitrateKbps Kbps `json:"bitrate_kbps" default:"8000" range:"300..150000"`
+	// Lower the rate while the paths carry less, and raise it again to bitrate_kbps
+	// as they recover. false: the rate stays, and a path that is too weak drops.
+	Adaptive bool `json:"adaptive" default:"true"`
+	// With adaptive: the lowest rate. 0: a quarter of bitrate_kbps, but enough for
+	// the sound and a picture.
+	MinBitrateKbps Kbps `json:"min_bitrate_kbps" range:"0..150000"`
 	// Video codec.
 	Codec string `json:"codec" default:"h264" enum:"h264|hevc"`
 	// GStreamer element that encodes, such as x264enc. Absent: the best that the
@@ -28,6 +34,14 @@ type Encoder struct {
 	// Encode interlaced, top field first. false: interlaced input is
 	// deinterlaced.
 	Interlaced bool `json:"interlaced"`
+	// Take size, frame rate and scan from the SDI signal, and begin anew with a key
+	// frame when they change, which shows the slate for a second or two; width,
+	// height, frame_rate and interlaced hold until there is a signal. false: every
+	// signal is converted to those, without a break.
+	FollowInput bool `json:"follow_input"`
+	// Aspect ratio of a standard-definition picture (720 pixels, up to 576 lines),
+	// of the SDI signal and of what is encoded: its pixels are not square.
+	SDAspect string `json:"sd_aspect" default:"16:9" enum:"16:9|4:3"`
 	// Chroma subsampling.
 	Chroma string `json:"chroma" default:"4:2:0" enum:"4:2:0|4:2:2"`
 	// Bits of a sample.
@@ -98,4 +112,21 @@ func defaultAudio() []EncoderAudio {
 }
 
 // encoded tells whether the media engine makes the stream.
-func (in *Input) encoded() bool { return in.Type == TypeTest || in.Type == TypeSDI }
+func (in *Input) encoded() bool { return in.Type == TypeTest || in.Type == TypeSDI || in.Transcode }
+
+// LowestKbps is the least rate of the stream while it adapts.
+func (e *Encoder) LowestKbps() Kbps {
+	if e.MinBitrateKbps > 0 {
+		return e.MinBitrateKbps
+	}
+	return min(max(e.BitrateKbps/4, e.leastKbps()), e.BitrateKbps)
+}
+
+// leastKbps leaves something for a picture.
+func (e *Encoder) leastKbps() Kbps {
+	sound := Kbps(0)
+	for i := range e.Audio {
+		sound += e.Audio[i].BitrateKbps
+	}
+	return 200 + sound*5/4
+}

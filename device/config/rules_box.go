@@ -48,6 +48,7 @@ func (b *Box) fold(n *node, r *report) {
 func (b *Box) rules(r *report) {
 	b.Input.rules(r)
 	b.encoderRules(r)
+	b.confidenceRules(r)
 	b.outputRules(r)
 	b.parityRules(r)
 	unique(r, "paths", b.Paths, func(p *Path) string { return p.Name })

@@ -9,11 +9,14 @@ import (
 func (b *Box) encoderRules(r *report) {
 	e := &b.Encoder
 	if !b.Input.encoded() {
-		r.unused("", *b, "with input.type "+b.Input.Type+": such a feed is passed through as it is", "encoder")
+		r.unused("", *b, "with input.type "+b.Input.Type+" and without input.transcode: such a feed is passed through as it is", "encoder")
 		return
 	}
 	if e.NoSound && len(e.Audio) > 0 {
 		r.errors.addf("encoder.audio", "remove it, or no_sound", "has no effect with no_sound")
+	}
+	if b.Input.Type != TypeSDI {
+		r.unused("encoder", *e, "with input.type "+b.Input.Type, "follow_input")
 	}
 	if e.Slate != SlateImage {
 		r.unused("encoder", *e, "with slate "+e.Slate, "slate_image")
@@ -36,7 +39,6 @@ func (b *Box) encoderRules(r *report) {
 		r.errors.add("encoder.bitrate_kbps", fmt.Sprint(e.BitrateKbps), fmt.Sprintf("is more than output.max_bitrate_kbps %d, for which the paths are planned", b.Output.MaxBitrateKbps),
 			"lower it, or raise that one")
 	}
-	sound := Kbps(0)
 	taken := map[int]string{e.Service.PMTPID: "encoder.service.pmt_pid"}
 	pid := func(path string, n int) {
 		if first, ok := taken[n]; ok {
@@ -47,18 +49,27 @@ func (b *Box) encoderRules(r *report) {
 	pid("encoder.service.video_pid", e.Service.VideoPID)
 	for i := range e.Audio {
 		pid(fmt.Sprintf("encoder.audio[%d].pid", i), e.Audio[i].PID)
-		sound += e.Audio[i].BitrateKbps
 	}
-	if e.BitrateKbps < 200+sound*5/4 {
-		r.errors.add("encoder.bitrate_kbps", fmt.Sprint(e.BitrateKbps), fmt.Sprintf("leaves too little for a picture beside %d kbit/s of sound", sound),
-			fmt.Sprintf("write %d or more", 200+sound*5/4))
+	least := e.leastKbps()
+	if e.BitrateKbps < least {
+		r.errors.add("encoder.bitrate_kbps", fmt.Sprint(e.BitrateKbps), fmt.Sprintf("leaves too little for a picture beside %d kbit/s of sound", (least-200)*4/5),
+			fmt.Sprintf("write %d or more", least))
+	}
+	switch low := e.MinBitrateKbps; {
+	case !e.Adaptive:
+		r.unused("encoder", *e, "with adaptive false", "min_bitrate_kbps")
+	case low == 0:
+	case low > e.BitrateKbps:
+		r.errors.add("encoder.min_bitrate_kbps", fmt.Sprint(low), fmt.Sprintf("is more than bitrate_kbps %d", e.BitrateKbps), "lower it, or leave it out")
+	case low < least:
+		r.errors.add("encoder.min_bitrate_kbps", fmt.Sprint(low), "leaves too little for a picture beside the sound", fmt.Sprintf("write %d or more", least))
 	}
 }
 
 // encodedRules checks the input of a box that encodes.
 func (in *Input) encodedRules(r *report, u URL) {
 	with := "with type " + in.Type
-	r.unused("input", *in, with, "interface", "source", "jitter_ms", "pcr_pid", "loop")
+	r.unused("input", *in, with, "interface", "source", "jitter_ms", "pcr_pid", "loop", "transcode", "service")
 	if in.Type == TypeTest {
 		r.unused("input", *in, with, "audio_device")
 		if u.File != "bars" {

@@ -21,8 +21,11 @@ func (in *Input) rules(r *report) {
 	}
 	if in.Type != TypeSDI && in.Type != TypeTest {
 		r.unused("input", *in, with, "audio_device")
-		if in.OnInputLoss == LossSlate {
-			r.errors.addf("input.on_input_loss", "write null or stop", "is possible only with what the box encodes itself: types sdi and test")
+		if in.OnInputLoss == LossSlate && !in.Transcode {
+			r.errors.addf("input.on_input_loss", "write null or stop, or set transcode", "is possible only with what the box encodes itself: types sdi and test, or transcode")
+		}
+		if in.Transcode {
+			r.unused("input", *in, "with transcode: the encoder's clock holds", "jitter_ms", "pcr_pid")
 		}
 	}
 	if in.Type != TypeFile {
@@ -64,7 +67,7 @@ func (in *Input) rtpRules(r *report, u URL) {
 	// See capture/udp: what waits longer than the pacer behind it holds is a
 	// hiccup of the output.
 	const tick = 5 * time.Millisecond
-	if w := in.MergeWindowMS; in.Second == nil && w > 0 && w.Duration()+tick > in.JitterMS.Duration() {
+	if w := in.MergeWindowMS; !in.Transcode && in.Second == nil && w > 0 && w.Duration()+tick > in.JitterMS.Duration() {
 		r.warnings.add("input.merge_window_ms", fmt.Sprint(w), fmt.Sprintf("with jitter_ms %d makes each loss of the feed a hiccup of the output", in.JitterMS),
 			fmt.Sprintf("set jitter_ms to %d or more, or lower it", w+Milliseconds(tick/time.Millisecond)))
 	}

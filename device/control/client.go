@@ -18,9 +18,6 @@ import (
 // maxReply bounds what a client reads in one piece.
 const maxReply = 16 << 20
 
-// maxPicture bounds a thumbnail; they have some 10 kB.
-const maxPicture = 1 << 20
-
 // Client talks to a Server.
 type Client struct {
 	socket string
@@ -64,6 +61,20 @@ func (c *Client) Probe(ctx context.Context, where string) (p Probe, err error) {
 	return p, c.ask(ctx, http.MethodGet, "/v1/probe?at="+url.QueryEscape(where), &p)
 }
 
+// Thumbnail asks for the latest small picture.
+func (c *Client) Thumbnail(ctx context.Context) (t Thumbnail, err error) {
+	resp, err := c.do(ctx, http.MethodGet, "/v1/thumbnail")
+	if err != nil {
+		return t, err
+	}
+	defer resp.Body.Close()
+	if t.JPEG, err = io.ReadAll(io.LimitReader(resp.Body, maxReply)); err != nil {
+		return t, fmt.Errorf("the answer of %s cannot be read: %w", c.socket, err)
+	}
+	t.Time, err = http.ParseTime(resp.Header.Get("Last-Modified"))
+	return t, err
+}
+
 // Conditions asks for the list of conditions.
 func (c *Client) Conditions(ctx context.Context) (l Conditions, err error) {
 	return l, c.ask(ctx, http.MethodGet, "/v1/conditions", &l)
@@ -80,21 +91,6 @@ func (c *Client) Reload(ctx context.Context) (r Reload, err error) {
 func (c *Client) Restart(ctx context.Context) error {
 	var ok struct{}
 	return c.ask(ctx, http.MethodPost, "/v1/restart", &ok)
-}
-
-// Thumbnail asks for the latest picture of the input, a JPEG. An *Error with
-// Code 404: there is none.
-func (c *Client) Thumbnail(ctx context.Context) ([]byte, error) {
-	resp, err := c.do(ctx, http.MethodGet, "/v1/thumbnail")
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxPicture))
-	if err != nil {
-		return nil, fmt.Errorf("the answer of %s cannot be read: %w", c.socket, err)
-	}
-	return b, nil
 }
 
 // Preflight has a path tried out.

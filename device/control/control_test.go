@@ -24,10 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // media is a media plane without media.
 type media struct {
+	thumbnail func() (Thumbnail, error)
 	reload    func() (Reload, error)
 	preflight func(ctx context.Context, path string) (Preflight, error)
 	restart   error
-	picture   []byte
 }
 
 func (m *media) Status() Status {
@@ -44,16 +44,11 @@ func (m *media) Probe(where string) (Probe, error) {
 	return Probe{}, ErrNoPlace
 }
 
+func (m *media) Thumbnail() (Thumbnail, error) { return m.thumbnail() }
+
 func (m *media) Reload(context.Context) (Reload, error) { return m.reload() }
 
 func (m *media) Restart(context.Context) error { return m.restart }
-
-func (m *media) Thumbnail() ([]byte, error) {
-	if m.picture == nil {
-		return nil, ErrNoPicture
-	}
-	return m.picture, nil
-}
 
 func (m *media) Preflight(ctx context.Context, path string) (Preflight, error) {
 	return m.preflight(ctx, path)
@@ -151,18 +146,6 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-func TestThumbnail(t *testing.T) {
-	b := start(t)
-	_, err := b.client.Thumbnail(t.Context())
-	if e := (*Error)(nil); !errors.As(err, &e) || e.Code != http.StatusNotFound {
-		t.Errorf("%v", err)
-	}
-	b.media.picture = []byte("\xff\xd8picture")
-	if got, err := b.client.Thumbnail(t.Context()); err != nil || string(got) != "\xff\xd8picture" {
-		t.Errorf("%q, %v", got, err)
-	}
-}
-
 // What cannot change while running is told apart from what is wrong.
 func TestReloadNeedsRestart(t *testing.T) {
 	b := start(t)
@@ -170,6 +153,21 @@ func TestReloadNeedsRestart(t *testing.T) {
 	_, err := b.client.Reload(t.Context())
 	if e := (*Error)(nil); !errors.As(err, &e) || !slices.Equal(e.NeedsRestart, []string{"input", "name"}) || !strings.Contains(e.Text, "restart quartetd") {
 		t.Errorf("%+v", err)
+	}
+}
+
+func TestThumbnail(t *testing.T) {
+	b := start(t)
+	b.media.thumbnail = func() (Thumbnail, error) { return Thumbnail{[]byte("a picture"), epoch}, nil }
+	if p, err := b.client.Thumbnail(t.Context()); err != nil || string(p.JPEG) != "a picture" || !p.Time.Equal(epoch) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for err, code := range map[error]int{fmt.Errorf("%w yet", ErrNoThumbnail): http.StatusNotFound, errors.New("other"): http.StatusConflict} {
+		b.media.thumbnail = func() (Thumbnail, error) { return Thumbnail{}, err }
+		_, got := b.client.Thumbnail(t.Context())
+		if e := (*Error)(nil); !errors.As(got, &e) || e.Code != code || e.Text != err.Error() {
+			t.Errorf("%v: %v", err, got)
+		}
 	}
 }
 

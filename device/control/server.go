@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,9 +33,6 @@ var ErrNoPath = errors.New("no such path")
 // ErrNoPlace is returned by Media.Probe for a place that does not exist.
 var ErrNoPlace = errors.New("no such place")
 
-// ErrNoPicture is returned by Media.Thumbnail if there is none.
-var ErrNoPicture = errors.New("no picture yet, or of an input that is not encoded here")
-
 // RestartNeeded is returned by Media.Reload when a change cannot be made while
 // running.
 type RestartNeeded struct{ Fields []string }
@@ -44,6 +42,9 @@ func (r *RestartNeeded) Error() string {
 	return strings.Join(r.Fields, ", ") + " cannot change while running: restart quartetd"
 }
 
+// ErrNoThumbnail is returned by Media.Thumbnail while there is no picture.
+var ErrNoThumbnail = errors.New("no picture")
+
 // Media is what the server asks of the media plane. Its methods are called
 // from several goroutines.
 type Media interface {
@@ -52,6 +53,9 @@ type Media interface {
 	// Probe returns all that is known of the stream at a place, AtInput or
 	// AtOutput. ErrNoPlace for another.
 	Probe(where string) (Probe, error)
+	// Thumbnail returns the latest small picture; an error that wraps
+	// ErrNoThumbnail if there is none.
+	Thumbnail() (Thumbnail, error)
 	// Reload reads the configuration again, and logs what it changed. Its error
 	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
@@ -59,8 +63,6 @@ type Media interface {
 	// there now; an error of that is returned and nothing ends. It returns before
 	// the end.
 	Restart(ctx context.Context) error
-	// Thumbnail returns the latest picture of the input, a JPEG. ErrNoPicture.
-	Thumbnail() ([]byte, error)
 	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
 	Preflight(ctx context.Context, path string) (Preflight, error)
 }
@@ -113,11 +115,11 @@ func Listen(cfg Config) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/probe", s.probe)
+	mux.HandleFunc("GET /v1/thumbnail", s.thumbnail)
 	mux.HandleFunc("GET /v1/conditions", s.conditions)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("POST /v1/restart", s.restart)
-	mux.HandleFunc("GET /v1/thumbnail", s.thumbnail)
 	mux.HandleFunc("POST /v1/preflight", s.preflight)
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -230,6 +232,25 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// thumbnail answers with a JPEG; Last-Modified says when it was made.
+func (s *Server) thumbnail(w http.ResponseWriter, _ *http.Request) {
+	t, err := s.cfg.Media.Thumbnail()
+	switch {
+	case errors.Is(err, ErrNoThumbnail):
+		refuse(w, http.StatusNotFound, err)
+		return
+	case err != nil:
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "image/jpeg")
+	h.Set("Content-Length", strconv.Itoa(len(t.JPEG)))
+	h.Set("Last-Modified", t.Time.UTC().Format(http.TimeFormat))
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(t.JPEG) // the reader went away
+}
+
 func (s *Server) conditions(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, Conditions{Worst: s.cfg.Health.Worst().String(), List: Views(s.cfg.Health.All(), s.cfg.Wall)})
 }
@@ -259,18 +280,6 @@ func (s *Server) restart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, struct{}{})
-}
-
-func (s *Server) thumbnail(w http.ResponseWriter, _ *http.Request) {
-	b, err := s.cfg.Media.Thumbnail()
-	if err != nil {
-		refuse(w, http.StatusNotFound, err)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "image/jpeg")
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(b) // the reader went away
 }
 
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {

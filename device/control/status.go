@@ -47,6 +47,8 @@ type Input struct {
 	Losses           uint64  `json:"losses_total"`        // times the feed was lost
 	// What the media engine does; nil where the feed is passed through.
 	Engine *Engine `json:"engine,omitempty"`
+	// Picture and sound; nil where they are not watched.
+	Confidence *Confidence `json:"confidence,omitempty"`
 	// Copies of an ST 2022-7 feed; one entry otherwise, or none.
 	Legs []InputLeg `json:"legs,omitempty"`
 	// The transport stream as it comes; nil where monitoring is switched off.
@@ -61,23 +63,48 @@ type Output struct {
 
 // Engine is the media engine's state.
 type Engine struct {
-	Up           bool      `json:"up"`
-	Reason       string    `json:"reason,omitempty"` // why it ended last, or what its capture complains of
-	Encoder      string    `json:"encoder"`          // GStreamer element
-	OnAir        string    `json:"on_air"`           // engine, slate or nothing
-	InputPresent bool      `json:"input_present"`
-	Starts       uint64    `json:"starts_total"`
-	Frames       uint64    `json:"frames_captured_total"`
-	LateFrames   uint64    `json:"late_frames_total"` // encoded after they were to be shown
-	RateBPS      int64     `json:"rate_bps"`          // of the whole stream, as asked for
-	Stuffing     uint64    `json:"null_packets_total"`
-	LeadMS       float64   `json:"lead_ms"`  // what a frame is ahead of its time
-	DelayMS      float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
-	MemoryMiB    int       `json:"memory_mib"`
-	SlateSeconds float64   `json:"slate_seconds_total"` // the engine was not on air
-	LastOutageMS float64   `json:"last_outage_ms"`      // from the slate's start to the engine's picture
-	PeakDB       []float64 `json:"peak_db,omitempty"`   // per channel, of full scale
-	RMSDB        []float64 `json:"rms_db,omitempty"`
+	Up           bool   `json:"up"`
+	Reason       string `json:"reason,omitempty"` // why it ended last, or what its capture complains of
+	Encoder      string `json:"encoder"`          // GStreamer element
+	OnAir        string `json:"on_air"`           // engine, slate or nothing
+	InputPresent bool   `json:"input_present"`
+	Starts       uint64 `json:"starts_total"`
+	Frames       uint64 `json:"frames_captured_total"`
+	// What the capture device says of its signal; nil where there is none to ask.
+	Signal *Signal `json:"signal,omitempty"`
+	// How the clocks of picture and sound are followed.
+	ClockPPM      float64   `json:"clock_ppm"`              // the input's against this machine's
+	FrameJitterMS float64   `json:"frame_jitter_ms"`        // mean
+	Repeated      uint64    `json:"frames_repeated_total"`  // shown again in place of a lost or late one
+	Surplus       uint64    `json:"frames_surplus_total"`   // came too late or too soon to be shown
+	SoundPresent  bool      `json:"sound_present"`          // from the input
+	SoundReason   string    `json:"sound_reason,omitempty"` // why not, in words
+	SoundPPM      float64   `json:"sound_clock_ppm"`        // its clock against this machine's
+	ResamplePPM   float64   `json:"resample_ppm"`           // 0: samples pass unchanged
+	SoundOffsetMS float64   `json:"sound_offset_ms"`        // of the sound against the picture
+	SoundSlips    uint64    `json:"sound_slips_total"`      // times that sound was placed anew
+	LateFrames    uint64    `json:"late_frames_total"`      // encoded after they were to be shown
+	RateBPS       int64     `json:"rate_bps"`               // of the whole stream, as asked for
+	HighestBPS    int64     `json:"highest_rate_bps"`       // what it is while the paths carry it; 0: the rate does not adapt
+	LowestBPS     int64     `json:"lowest_rate_bps"`
+	Stuffing      uint64    `json:"null_packets_total"`
+	LeadMS        float64   `json:"lead_ms"`  // what a frame is ahead of its time
+	DelayMS       float64   `json:"delay_ms"` // of a picture, from the encode pipeline's input to the stream
+	MemoryMiB     int       `json:"memory_mib"`
+	SlateSeconds  float64   `json:"slate_seconds_total"` // the engine was not on air
+	LastOutageMS  float64   `json:"last_outage_ms"`      // from the slate's start to the engine's picture
+	PeakDB        []float64 `json:"peak_db,omitempty"`   // per channel, of full scale
+	RMSDB         []float64 `json:"rms_db,omitempty"`
+}
+
+// Signal is what a capture device says.
+type Signal struct {
+	State  string `json:"state"`            // locked, present, no-signal, unlocked, unsupported, missing, refused, busy, unknown
+	Format string `json:"format,omitempty"` // of a locked one, such as 1080i50
+	Text   string `json:"text"`             // in words
+	Remedy string `json:"remedy,omitempty"`
+	Card   string `json:"card,omitempty"`
+	Input  string `json:"input,omitempty"`
 }
 
 // InputLeg is one copy of the feed.
@@ -214,6 +241,9 @@ type Path struct {
 	Local     string  `json:"local,omitempty"`
 	Interface string  `json:"interface,omitempty"`
 	Encrypted bool    `json:"encrypted"`
+	// What is withheld because the path is too weak; see adaptive.
+	Shed       bool `json:"shed"`        // everything
+	ParityShed bool `json:"parity_shed"` // repair packets
 
 	// What this end knows.
 	BitrateBPS      int64   `json:"bitrate_bps"`

@@ -14,7 +14,13 @@ const (
 
 	// Feed.
 	EngineDown       Code = "engine-down"
+	DeviceMissing    Code = "input-device-missing"
+	DeviceBusy       Code = "input-device-busy"
+	SignalNone       Code = "input-no-signal"
+	SignalUnlocked   Code = "input-unlocked"
+	SignalFormat     Code = "input-format-unsupported"
 	InputLost        Code = "input-lost"
+	SoundLost        Code = "sound-lost"
 	InputTSPriority1 Code = "input-ts-priority1"
 	InputTSPriority2 Code = "input-ts-priority2"
 	SlateOnAir       Code = "slate-on-air"
@@ -22,6 +28,16 @@ const (
 	InputOverrate    Code = "input-overrate"
 	InputNoClock     Code = "input-no-clock"
 	InputUnprotected Code = "input-unprotected"
+
+	// Picture and sound.
+	PictureBlack    Code = "picture-black"
+	PictureBars     Code = "picture-bars"
+	PictureFrozen   Code = "picture-frozen"
+	SoundSilent     Code = "sound-silent"
+	SoundClipped    Code = "sound-clipped"
+	SoundPeak       Code = "sound-true-peak"
+	SoundLoudness   Code = "sound-loudness"
+	ConfidenceBlind Code = "confidence-blind"
 
 	// Streams out.
 	OutputTSErrors Code = "output-ts-errors"
@@ -35,6 +51,9 @@ const (
 	PathOverload   Code = "path-overload"
 	PathLoss       Code = "path-loss"
 	PathRTT        Code = "path-rtt-high"
+	RateReduced    Code = "encoder-rate-reduced"
+	PathShed       Code = "path-shed"
+	PathBare       Code = "path-parity-shed"
 
 	// What the gateways report.
 	GatewayLossy   Code = "gateway-lossy"
@@ -67,12 +86,31 @@ func Catalogue() []Definition {
 		{Code: EngineDown, Severity: Major, HoldOff: 5 * s,
 			Text:   "The media engine has ended or hangs; the slate is sent while it is started again",
 			Remedy: "If it stays, read its reason: it names a missing element with its package, or the device that fails. If it comes again and again, try another encoder.element or a lower load, and report it."},
-		{Code: InputLost, Severity: Critical, HoldOff: 2 * s, MaskedBy: []Code{EngineDown},
+		// The slate is on air at once, and so is the reason (ACCEPTANCE F13: 500 ms).
+		{Code: DeviceMissing, Severity: Critical, HoldOff: 2 * s,
+			Text:   "The capture device is not there, or cannot be used",
+			Remedy: "Check that the card is plugged in and its driver loaded (`v4l2-ctl --list-devices`), the number in input.url, and that the user of quartetd is in group video. The capture begins by itself when the device comes."},
+		{Code: DeviceBusy, Severity: Critical, HoldOff: 2 * s,
+			Text:   "Another program uses the capture device",
+			Remedy: "End it: `fuser -v` with the device's path shows which it is."},
+		{Code: SignalNone, Severity: Critical, HoldOff: 2 * s,
+			Text:   "No signal at the capture device",
+			Remedy: "Check the source, its cable, and that it is plugged into the card's right connector."},
+		{Code: SignalUnlocked, Severity: Critical, HoldOff: 2 * s,
+			Text:   "The card does not lock to the signal",
+			Remedy: "The signal is there and is not clean. Try another, shorter cable and another output of the source; 3G and above need better cable than HD."},
+		{Code: SignalFormat, Severity: Critical, HoldOff: 2 * s,
+			Text:   "The card cannot take the signal's format",
+			Remedy: "Set the source to a format that the card takes; the reason names what it is now."},
+		{Code: InputLost, Severity: Critical, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, DeviceMissing, DeviceBusy, SignalNone, SignalUnlocked, SignalFormat},
 			Text:   "No feed",
 			Remedy: "Check the source and its cable or multicast route, then input.url and input.interface. For SRT check passphrase and stream id on both ends. For SDI check that the format is one that the card takes."},
-		{Code: SlateOnAir, Severity: Critical, HoldOn: 300 * time.Millisecond, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost},
+		{Code: SlateOnAir, Severity: Critical, HoldOn: 300 * time.Millisecond, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost, DeviceMissing, DeviceBusy, SignalNone, SignalUnlocked, SignalFormat},
 			Text:   "The slate is on air in place of the picture",
 			Remedy: "Somebody has switched it on, or the engine's stream is not accepted: see its reason in the status."},
+		{Code: SoundLost, Severity: Major, HoldOn: s, HoldOff: 2 * s, MaskedBy: []Code{EngineDown, InputLost},
+			Text:   "No sound from the sound device; silence is sent",
+			Remedy: "Check input.audio_device against `arecord -l`, that no other program uses it, and that the user of quartetd is in group audio. The picture goes on."},
 		// The checks stay active for 5 s after their last error, which is the rest
 		// of the 10 s.
 		{Code: InputTSPriority1, Severity: Major, HoldOff: 3 * s,
@@ -99,6 +137,40 @@ func Catalogue() []Definition {
 			MaskedBy: []Code{InputLost},
 			Text:     "Only one copy of the ST 2022-7 feed arrives",
 			Remedy:   "Check the other copy's source, cable and group: the next loss on this one is seen by viewers."},
+
+		// How long a picture or a sound must be wrong is the configuration's to say.
+		{Code: PictureBlack, Severity: Major, HoldOff: 2 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir},
+			Text:     "The picture is black",
+			Remedy:   "Look at the source: a camera that is capped, a router on an empty input, a player at its end. Where black is wanted for longer, raise confidence.black_hold_ms."},
+		{Code: PictureBars, Severity: Minor, HoldOff: 2 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir},
+			Text:     "Colour bars in place of the picture",
+			Remedy:   "Look at the source: somebody sends a test picture, or a device shows one because its own input is lost."},
+		{Code: PictureFrozen, Severity: Major, HoldOff: 2 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir, PictureBlack, PictureBars},
+			Text:     "The picture stands still",
+			Remedy:   "Look at the source: a frame store that holds the last picture of a lost input, a paused player. Where stills are wanted, raise confidence.freeze_hold_ms."},
+		{Code: SoundSilent, Severity: Major, HoldOff: 2 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir},
+			Text:     "Silence in the sound",
+			Remedy:   "Look at the source's sound: embedder, routing, muted channels. Channels are counted through all pairs. Where silence is wanted, raise confidence.silence_hold_ms or lower silence_dbfs."},
+		{Code: SoundClipped, Severity: Minor, HoldOff: 10 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir},
+			Text:     "The sound is clipped: samples stay at full scale",
+			Remedy:   "Lower the level before this box; what is cut off cannot be repaired. Check that no device in between adds gain."},
+		{Code: SoundPeak, Severity: Warning, HoldOff: 10 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir, SoundClipped},
+			Text:     "The sound's true peak is too high",
+			Remedy:   "Lower the level before this box, or put a true peak limiter there. confidence.true_peak_max_dbtp is the limit."},
+		{Code: SoundLoudness, Severity: Warning, HoldOff: 5 * s,
+			MaskedBy: []Code{EngineDown, InputLost, SlateOnAir, SoundSilent},
+			Text:     "The loudness is not what it should be",
+			Remedy:   "Correct the level at the source. confidence.loudness_target_lufs and loudness_tolerance_lu say what it should be."},
+		{Code: ConfidenceBlind, Severity: Warning, HoldOn: 5 * s, HoldOff: 2 * s,
+			MaskedBy: []Code{EngineDown, InputLost},
+			Text:     "Picture and sound are not watched for the moment; the feed itself is not affected",
+			Remedy:   "Its reason says why: quartet-engine or a package of GStreamer is missing, the feed is scrambled or of a codec without a decoder here, or the processor has no time left. If it is meant to be so, set confidence.enabled to false."},
 
 		{Code: OutputTSErrors, Severity: Major, HoldOff: 8 * s,
 			MaskedBy: []Code{InputLost},
@@ -134,8 +206,19 @@ func Catalogue() []Definition {
 			MaskedBy: []Code{PathDown},
 			Text:     "The path carries less than the feed needs; packets are dropped before they are sent",
 			Remedy:   "Lower the encoder's rate or overhead_percent, or get a faster line. The other paths are not affected."},
+		{Code: RateReduced, Severity: Warning, HoldOn: s, HoldOff: s,
+			Text:   "The encoder's rate is lowered to what the paths carry",
+			Remedy: "The picture is coarser until they carry more; the rate rises by itself. If it stays, get faster lines, or lower encoder.bitrate_kbps to what they carry for good."},
+		{Code: PathShed, Severity: Major, HoldOn: s, HoldOff: s,
+			MaskedBy: []Code{PathDown},
+			Text:     "The path is given nothing: it is too weak for the stream, and another of its leg carries it",
+			Remedy:   "It is tried again by itself. If it stays, get a faster line, or lower encoder.bitrate_kbps."},
+		{Code: PathBare, Severity: Warning, HoldOn: s, HoldOff: s,
+			MaskedBy: []Code{PathDown, PathShed},
+			Text:     "The path carries no parity: it is too weak for both",
+			Remedy:   "It gets it again by itself. Other paths' parity, and retransmission, still repair."},
 		{Code: PathLoss, Severity: Minor, Set: 1, Clear: 0.5, Unit: "%", HoldOn: s, HoldOff: 5 * s,
-			MaskedBy: []Code{PathDown, PathUnreported, PathOverload},
+			MaskedBy: []Code{PathDown, PathUnreported, PathOverload, PathShed},
 			Text:     "Packets of this path do not arrive and are repaired from elsewhere",
 			Remedy:   "Nothing is lost while another path or the parity repairs it. If it stays, ask the network's operator; a higher latency_ms gives retransmission more tries."},
 		{Code: PathRTT, Severity: Warning, HoldOn: 10 * s, HoldOff: 30 * s,

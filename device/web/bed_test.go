@@ -138,13 +138,13 @@ func (f fakeMedia) Preflight(_ context.Context, path string) (control.Preflight,
 	return control.Preflight{Path: path, OK: true, Steps: []control.Step{{Name: "connect", OK: true, Text: "connected"}}}, nil
 }
 
-func (f fakeMedia) Thumbnail(context.Context) ([]byte, error) {
+func (f fakeMedia) Thumbnail(context.Context) (control.Thumbnail, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.picture == nil {
-		return nil, &control.Error{Code: 404, Text: "no picture yet"}
+		return control.Thumbnail{}, &control.Error{Code: 404, Text: "no picture yet"}
 	}
-	return f.picture, nil
+	return control.Thumbnail{JPEG: f.picture}, nil
 }
 
 type fakePlanner struct{}

@@ -22,7 +22,7 @@ type Media interface {
 	Restart(ctx context.Context) error
 	Preflight(ctx context.Context, path string) (control.Preflight, error)
 	// Thumbnail returns the latest JPEG; *control.Error 404 if there is none.
-	Thumbnail(ctx context.Context) ([]byte, error)
+	Thumbnail(ctx context.Context) (control.Thumbnail, error)
 }
 
 // Planner knows what the configuration's own rules cannot: whether a document

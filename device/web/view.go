@@ -215,11 +215,11 @@ func (s *Server) getConditions(c *call) (Conditions, error) {
 func (s *Server) getThumbnail(c *call) (file, error) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), mediaPatience)
 	defer cancel()
-	b, err := s.cfg.Media.Thumbnail(ctx)
+	p, err := s.cfg.Media.Thumbnail(ctx)
 	if e := (*control.Error)(nil); asError(err, &e) && e.Code == http.StatusNotFound {
-		return file{}, fail(http.StatusNotFound, typeNotFound, e.Text, "pictures come from inputs that this box encodes")
+		return file{}, fail(http.StatusNotFound, typeNotFound, e.Text, "")
 	}
-	return file{data: b, etag: tag(b)}, err
+	return file{data: p.JPEG, etag: tag(p.JPEG)}, err
 }
 
 // defaults of a plot.

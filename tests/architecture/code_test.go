@@ -12,11 +12,11 @@ var packetPath = []string{"capture", "capture/engine", "capture/mpegts", "captur
 
 // pure are the packages of logic alone: what time it is, and every packet, is
 // handed to them. That is why they can be tested in virtual time.
-var pure = []string{"capture/mpegts", "capture/tr101290", "device/health", "device/telemetry/history", "device/telemetry/measure", "fec/...", "uplink/rtp"}
+var pure = []string{"capture/confidence", "capture/genlock", "capture/mpegts", "capture/program", "capture/tr101290", "device/health", "device/telemetry/history", "device/telemetry/measure", "fec/...", "uplink/adapt", "uplink/rtp"}
 
 // measured are the packages that must show, with testing.AllocsPerRun, that a
 // packet costs no allocation.
-var measured = []string{"capture", "capture/engine", "capture/mpegts", "capture/tr101290", "capture/udp", "fec", "fec/st2022", "uplink", "uplink/gateway", "uplink/rtp", "uplink/srt"}
+var measured = []string{"capture", "capture/confidence", "capture/engine", "capture/mpegts", "capture/tr101290", "capture/udp", "fec", "fec/st2022", "uplink", "uplink/gateway", "uplink/rtp", "uplink/srt"}
 
 // An init function is a registry or a side effect in waiting: write an
 // explicit switch, or a sync.OnceValue where a table is built.

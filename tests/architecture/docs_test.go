@@ -383,10 +383,10 @@ func TestConfigurationExamples(t *testing.T) {
 
 // Every alarm is in the operator's manual.
 func TestAlarmsAreExplained(t *testing.T) {
-	manual := document(t, "docs/operations.md")
+	manual := document(t, "docs/operations.md") + document(t, "docs/confidence.md")
 	for _, d := range health.Catalogue() {
 		if !strings.Contains(manual, "`"+string(d.Code)+"`") {
-			t.Errorf("docs/operations.md does not explain the condition %s", d.Code)
+			t.Errorf("neither docs/operations.md nor docs/confidence.md explains the condition %s", d.Code)
 		}
 	}
 }

@@ -16,8 +16,10 @@ var directions = []struct {
 }{
 	// Leaves: each can be read, tested and taken elsewhere alone.
 	{"capture/mpegts", nil},
+	{"capture/confidence", nil},
 	{"fec/...", nil},
 	{"uplink/srt", nil},
+	{"uplink/adapt", nil},
 	{"device/config", nil},
 	{"device/health", nil},
 	{"device/durable/...", nil},
@@ -34,6 +36,10 @@ var directions = []struct {
 	{"capture", []string{"capture/mpegts"}},
 	{"capture/udp", []string{"capture", "capture/mpegts", "fec/st2022", "uplink/rtp"}},
 	{"capture/srt", []string{"capture", "capture/mpegts", "uplink/srt"}},
+	{"capture/genlock", nil},
+	{"capture/sdi", nil},
+	{"capture/sdi/sditest", []string{"capture/sdi"}},
+	{"capture/engine", []string{"capture", "capture/confidence", "capture/mpegts", "capture/sdi"}},
 	{"capture/...", []string{"capture", "capture/mpegts"}},
 
 	// The two ends of the path.

@@ -105,6 +105,7 @@ func (c *Chain) BoxConfig(input, socket string) config.Box {
 	d.Version, d.Name = config.SchemaVersion, "box"
 	d.Input.Type, d.Input.URL = config.TypeUDP, "udp://"+input
 	d.Input.LossAfterMS = 10_000 // the end of the feed is the end of the test
+	d.Confidence.Enabled = false
 	d.Output.Key = config.Secret(hex.EncodeToString(Key))
 	d.Output.LatencyMS = config.Milliseconds(c.Cfg.Latency.Milliseconds())
 	d.Output.OverheadPercent = int(c.Cfg.Overhead)

@@ -20,6 +20,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(loadVariable); what != "" {
+		loadProgram(what)
+	}
 	code := m.Run()
 	chain.RemovePrograms()
 	os.Exit(code)

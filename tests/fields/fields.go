@@ -30,7 +30,7 @@ type Result struct {
 // candidates are values of every kind that a field may take: the document's own
 // rules sort out what fits.
 var candidates = []any{
-	0, 1, 2, 3, 4, 5, 6, 7, 9, 16, 20, 24, 30, 32, 50, 64, 99, 120, 137, 250, 450, 700, 1200, 1400, 2500, 9000, 25_000, 30_000, 60_000, 120_000, 262_144, 20_000_000, 0.5, 40.5,
+	0, 1, 2, 3, 4, 5, 6, 7, 9, 16, 20, 24, 30, 32, 50, 64, 99, 120, 137, 250, 450, 700, 1200, 1400, 2500, 9000, -2, -15, -30, 98.5, 25_000, 30_000, 60_000, 120_000, 262_144, 20_000_000, 0.5, 40.5,
 	true, false,
 	"udp", "rtp", "srt", "file", "ts", "rtp-fec", "caller", "listener", "null", "stop", "none", "st2022-1", "box", "peer",
 	"slate", "black", "contribution-quality", "hevc", "x264enc", "50", "4:2:2", 8, 10, "veryfast", "mp2", "deu", "hw:9", "sdi:///dev/video9",
@@ -70,7 +70,7 @@ func (r *Result) Check(t *testing.T, kind config.Kind, base any, build Build) {
 }
 
 // surroundings is what a field's meaning may depend on: the section that it is
-// in, the output of a box, and of its encoder the input.
+// in, the output of a box, of its encoder the input, and of that who looks at it.
 func surroundings(tree any, place string) string {
 	m, ok := tree.(map[string]any)
 	if !ok {
@@ -83,8 +83,11 @@ func surroundings(tree any, place string) string {
 		section = list[i]
 	}
 	around := []any{section, m["output"]}
-	if name == "encoder" {
+	switch name {
+	case "encoder", "confidence":
 		around = append(around, m["input"])
+	case "input":
+		around = append(around, m["confidence"])
 	}
 	text, err := json.Marshal(around)
 	if err != nil {

@@ -18,8 +18,9 @@ func NeedsRestart(old, doc *config.Box) (fields []string) {
 	differ("name", old.Name, doc.Name)
 	differ("input", old.Input, doc.Input)
 	encoder := doc.Encoder
-	encoder.BitrateKbps = old.Encoder.BitrateKbps
-	differ("encoder (but for its bitrate_kbps)", old.Encoder, encoder)
+	encoder.BitrateKbps, encoder.MinBitrateKbps = old.Encoder.BitrateKbps, old.Encoder.MinBitrateKbps
+	differ("encoder (but for its bit rates)", old.Encoder, encoder)
+	differ("confidence", old.Confidence, doc.Confidence)
 	differ("control", old.Control, doc.Control)
 	differ("log", old.Log, doc.Log)
 	if len(old.Paths) != len(doc.Paths) {

@@ -1,0 +1,144 @@
+package adapt
+
+import "time"
+
+// Sample is what is known of a path at one moment. Counters count from the
+// path's connection or from the start; one that goes back has begun anew.
+type Sample struct {
+	Name string
+	Leg  int
+	Up   bool // connected
+	// Tells: the path has a way back (SRT). One that has none is never judged, and
+	// is no measure for the encoder.
+	Tells  bool
+	Parity bool // it carries repair packets, if it is let
+
+	// At is when the counters were read, by the connection's own clock. A sample
+	// with the At of the one before is that one.
+	At      time.Duration
+	Dropped uint64        // messages that its queue or its socket has dropped as too late
+	Acked   uint64        // bytes that the far end has acknowledged
+	Buffer  time.Duration // time that its send buffer spans
+	RTT     time.Duration
+	Sent    uint64 // packets, without those sent again
+	Lost    uint64 // packets that the far end asked for again
+	// Estimate is libsrt's own of the line in bit/s; 0: none. It is believed only
+	// where it holds back a rise, and only if it has not been disproved.
+	Estimate int64
+	// The gateway's reports: source packets that were in time on this path, and
+	// those that were not. Reported is false where there are none.
+	Reported         bool
+	Received, Missed uint64
+}
+
+// What strains a path. A random loss of a few percent is what retransmission and
+// parity are for; these are signs of a line that is full.
+const (
+	// window is what a path is judged by.
+	window = 400 * time.Millisecond
+	// backlog is how much longer than the round trip the send buffer may be: what
+	// is in it was not acknowledged, so it was lost or waits.
+	backlog = 80 * time.Millisecond
+	// swollen is by how much the round trip may be above the shortest of late.
+	swollen = 80 * time.Millisecond
+	// lossy is the share of packets asked for again that no line has by chance.
+	lossy = 0.12
+	// missed is the share of source packets that do not arrive on the path in time.
+	missed = 0.05
+	// baseFor is how long the shortest round trip is remembered.
+	baseFor = 10 * time.Second
+)
+
+// path is what is remembered of one.
+type path struct {
+	last   Sample
+	ring   [8]Sample // the last samples, for the window
+	n      int
+	base   time.Duration // shortest round trip
+	baseAt time.Duration
+
+	carried  float64 // bit/s acknowledged over the window
+	strained bool
+	since    time.Duration // strained, or else calm, since
+	known    float64       // bit/s that the path carries for certain: capacity, found under strain; 0: not found
+
+	parity   bool          // is let through
+	carries  bool          // it is given anything at all
+	restore  time.Duration // when to try again what was shed
+	patience time.Duration // before the next try; doubles with each that fails
+	tried    time.Duration // when something was given back last; 0: nothing is on trial
+}
+
+// look takes the next sample.
+func (p *path) look(now time.Duration, s Sample) {
+	if s.Up && p.last.Up && s.At == p.last.At {
+		return
+	}
+	if !s.Up || s.Acked < p.last.Acked || s.At < p.last.At || s.Sent < p.last.Sent {
+		// Another connection: nothing holds over.
+		p.n = 0
+		p.base, p.strained, p.since = 0, false, now
+		p.last = s
+		if !s.Up {
+			return
+		}
+	}
+	p.last = s
+	if p.base == 0 || s.RTT > 0 && s.RTT <= p.base || now-p.baseAt > baseFor && !p.strained {
+		p.base, p.baseAt = s.RTT, now
+	}
+	copy(p.ring[1:], p.ring[:])
+	p.ring[0] = s
+	p.n = min(p.n+1, len(p.ring))
+	// The oldest sample that is in the window, or the one just before.
+	old := p.ring[p.n-1]
+	for _, q := range p.ring[:p.n] {
+		if s.At-q.At >= window {
+			old = q
+			break
+		}
+	}
+	span := (s.At - old.At).Seconds()
+	if span < window.Seconds()/2 {
+		return
+	}
+	p.carried = float64(s.Acked-old.Acked) * 8 / span
+	was := p.strained
+	p.strained = p.isStrained(&old)
+	if p.strained != was {
+		p.since = now
+	}
+	if p.strained {
+		// The window may reach back before the fall: the last step does not.
+		p.known = p.carried
+		if p.n > 1 && s.At-p.ring[1].At >= window/4 {
+			p.known = min(p.known, float64(s.Acked-p.ring[1].Acked)*8/(s.At-p.ring[1].At).Seconds())
+		}
+	} else if p.known > 0 && p.carried > p.known {
+		p.known = p.carried // it carries more than was thought
+	}
+}
+
+// isStrained compares the last sample with one a window before.
+func (p *path) isStrained(old *Sample) bool {
+	s := &p.last
+	if !s.Tells || !p.carries {
+		return false
+	}
+	if s.Dropped > old.Dropped {
+		return true
+	}
+	if sent := s.Sent - old.Sent; sent > 20 && float64(s.Lost-min(old.Lost, s.Lost)) > lossy*float64(sent) {
+		return true
+	}
+	if n := s.Received - old.Received + s.Missed - old.Missed; s.Reported && old.Reported && s.Received >= old.Received && s.Missed >= old.Missed &&
+		n > 20 && float64(s.Missed-old.Missed) > missed*float64(n) {
+		return true
+	}
+	// What waits in the buffer beyond a round trip, and grows.
+	waits := s.Buffer - s.RTT
+	if waits > backlog && s.Buffer > old.Buffer+10*time.Millisecond {
+		return true
+	}
+	return s.RTT > p.base+swollen && s.RTT > old.RTT
+}
