@@ -86,6 +86,28 @@ export interface Monitor {
   services?: { number: number; name?: string; provider?: string; components: StreamComponent[] | null }[] | null;
 }
 
+export interface Seen {
+  active: boolean;
+  since?: string;
+  length_s: number;
+  total: number;
+}
+
+export interface Confidence {
+  watched: boolean;
+  reason?: string;
+  age_ms: number;
+  picture?: { luma_percent: number; is_bars: boolean; black: Seen; freeze: Seen; bars: Seen };
+  sound?: {
+    momentary_lufs: number;
+    short_term_lufs: number;
+    integrated_lufs: number;
+    range_lu: number;
+    measured_s: number;
+    channels: { peak_db: number; rms_db: number; true_peak_dbtp: number; true_peak_max_dbtp: number; silence: Seen; clips_total: number }[] | null;
+  }[];
+}
+
 export interface Input {
   type: string;
   url: string;
@@ -99,6 +121,7 @@ export interface Input {
   transport_errors_total: number;
   losses_total: number;
   engine?: Engine;
+  confidence?: Confidence;
   legs?: { url: string; state: string; received_total: number; missing_total: number }[];
   monitor?: Monitor;
 }

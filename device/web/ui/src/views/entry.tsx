@@ -27,6 +27,9 @@ function Card({ title, children }: { title: string; children: ComponentChildren 
   useEffect(() => {
     document.title = `${title} – ${s?.name || "Quartet"}`;
   }, [title]);
+  // The first thing to fill in; nothing above it is missed by who hears it, the
+  // heading names the form.
+  useEffect(() => document.querySelector<HTMLInputElement>(".entry-card input")?.focus(), []);
   return (
     <div class="entry">
       <header class="entry-top">

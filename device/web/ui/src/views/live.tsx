@@ -23,17 +23,21 @@ export default function LiveView() {
         <div class="live-grid">
           <Confidence box={o.box} stale={l.stale} />
           <Chain box={o.box} l={l} />
+          <Machine o={o} />
+          <Conditions list={o.conditions ?? []} now={o.time} />
         </div>
       ) : (
-        <Note level="critical" title={t("box.silent")}>
-          <p lang="en">{o.box_error}</p>
-          <p>{t("box.silent.remedy")}</p>
-        </Note>
+        <>
+          <Note level="critical" title={t("box.silent")} alert>
+            <p lang="en">{o.box_error}</p>
+            <p>{t("box.silent.remedy")}</p>
+          </Note>
+          <div class="live-grid">
+            <Machine o={o} />
+            <Conditions list={o.conditions ?? []} now={o.time} />
+          </div>
+        </>
       )}
-      <div class="live-low">
-        <Conditions list={o.conditions ?? []} now={o.time} />
-        <Machine o={o} />
-      </div>
     </div>
   );
 }
@@ -101,14 +105,30 @@ export function resource(r: string): string {
 }
 
 function Confidence({ box, stale }: { box: BoxStatus; stale: boolean }) {
-  const e = box.input.engine;
+  const e = box.input.engine, c = box.input.confidence;
+  const pairs = c?.watched ? (c.sound ?? []) : [];
+  const channels = pairs.flatMap((p) => p.channels ?? []);
   return (
     <section class="panel confidence" aria-label={t("confidence")}>
       <Picture alt={t("picture.alt", { source: box.input.url || box.input.type })} live={!stale} input={box.input} />
-      <Meters peak={e?.peak_db ?? []} rms={e?.rms_db ?? []} />
+      <div class="sound">
+        {channels.length ? (
+          <Meters peak={channels.map((x) => x.peak_db)} rms={channels.map((x) => x.rms_db)} />
+        ) : (
+          <Meters peak={e?.peak_db ?? []} rms={e?.rms_db ?? []} />
+        )}
+        {pairs.map((p, i) => (
+          <p class="loudness" key={i}>
+            {t("loudness", { n: i + 1 })} <b class="number">{lufs(p.short_term_lufs)}</b> LUFS <span class="quiet-text">{t("loudness.integrated")}</span>{" "}
+            <b class="number">{lufs(p.integrated_lufs)}</b>
+          </p>
+        ))}
+      </div>
     </section>
   );
 }
+
+const lufs = (x: number) => (x <= -100 ? "−∞" : num(x, 1).replace("-", "−"));
 
 // The picture is fetched, not linked: an answer that has not changed costs
 // nothing, one that fails says why, and the policy needs no blob: addresses.
@@ -169,6 +189,9 @@ function Picture({ alt, live: on, input }: { alt: string; live: boolean; input: 
       )}
       <div class="picture-tag">
         <Badge level={inputLevel(input)}>{input.engine?.on_air === "slate" ? t("on-air.slate") : maybe("input." + input.state, input.state)}</Badge>
+        {input.confidence?.picture?.black.active && <Badge level="major">{t("picture.black")}</Badge>}
+        {input.confidence?.picture?.freeze.active && <Badge level="major">{t("picture.freeze")}</Badge>}
+        {input.confidence?.picture?.bars.active && <Badge level="info">{t("picture.bars")}</Badge>}
         {old && <Badge level="off">{t("picture.old", { n: age })}</Badge>}
       </div>
     </div>
@@ -193,7 +216,7 @@ function Meters({ peak, rms }: { peak: number[]; rms: number[] }) {
               <i class="meter-rms" style={{ transform: `scaleX(${share(rms[i] ?? p)})` }} />
               <i class={"meter-peak " + level} style={{ left: `${share(p) * 100}%` }} />
             </div>
-            <span class="meter-value">{silent ? "−∞" : num(p, 0)}</span>
+            <span class="meter-value">{silent ? "−∞" : num(p, 0).replace("-", "−")}</span>
           </div>
         );
       })}
@@ -202,7 +225,7 @@ function Meters({ peak, rms }: { peak: number[]; rms: number[] }) {
         <div>
           {[-60, -40, -30, -20, -9, 0].map((v) => (
             <i key={v} style={{ left: `${share(v) * 100}%` }}>
-              {num(v)}
+              {num(v).replace("-", "−")}
             </i>
           ))}
         </div>
@@ -229,7 +252,7 @@ function Chain({ box, l }: { box: BoxStatus; l: Live }) {
           <FECStage p={box.plan} />
         </Stage>
       </ol>
-      <Fan paths={paths} />
+      <div class="trunk" aria-hidden="true" />
       <table class="paths" role="table">
         <caption class="visually-hidden">{t("paths.caption")}</caption>
         <thead role="rowgroup">
@@ -380,20 +403,6 @@ function FECStage({ p }: { p: Plan }) {
         ) : t("fec.off.text")}
       </p>
     </>
-  );
-}
-
-/** The lines from the FEC to the paths: a picture of what the rows say. */
-function Fan({ paths }: { paths: PathStatus[] }) {
-  if (!paths.length) return null;
-  const n = paths.length;
-  return (
-    <svg class="fan" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
-      {paths.map((p, i) => {
-        const x = ((i + 0.5) / n) * 100;
-        return <path key={p.name} class={pathLevel(p)} d={`M83 0C83 14 ${x} 8 ${x} 24`} />;
-      })}
-    </svg>
   );
 }
 
