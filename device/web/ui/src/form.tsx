@@ -238,14 +238,14 @@ export function SelectField(p: FieldProps & { options?: [string, string][]; abse
   );
 }
 
-export function CheckField(p: FieldProps) {
+export function CheckField(p: FieldProps & { fallback?: boolean }) {
   const form = useForm();
   const v = at(form.doc, p.path);
   const f = field(form.schema, p.path);
   return (
     <Frame {...p} check>
       {(c) => (
-        <input id={c.id} type="checkbox" aria-describedby={c.described} disabled={c.disabled} checked={v === undefined || v === null ? f?.default === true : v === true}
+        <input id={c.id} type="checkbox" aria-describedby={c.described} disabled={c.disabled} checked={v === undefined || v === null ? (p.fallback ?? f?.default === true) : v === true}
           onChange={(e) => form.set(p.path, e.currentTarget.checked)} />
       )}
     </Frame>
@@ -291,8 +291,11 @@ export function TextArea(p: FieldProps & { rows?: number; placeholder?: string; 
   );
 }
 
+/** A list of numbers. What is none goes to the box, which says so. */
+export const NumberListField = (p: FieldProps) => <ListField {...p} read={(w) => (/^\d+$/.test(w) ? Number(w) : w)} />;
+
 /** A list of words, with commas or lines between them. */
-export function ListField(p: FieldProps & { placeholder?: string; lines?: boolean }) {
+export function ListField(p: FieldProps & { placeholder?: string; lines?: boolean; read?: (word: string) => Json }) {
   const form = useForm();
   const v = at(form.doc, p.path);
   const value = Array.isArray(v) ? v.map(String) : [];
@@ -309,7 +312,7 @@ export function ListField(p: FieldProps & { placeholder?: string; lines?: boolea
           spellcheck: false, value: text,
           onInput: (e: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
             setText(e.currentTarget.value);
-            form.set(p.path, split(e.currentTarget.value));
+            form.set(p.path, split(e.currentTarget.value).map(p.read ?? ((w) => w)));
           },
         };
         return p.lines ? <textarea rows={3} {...props} /> : <input autocomplete="off" {...props} />;

@@ -299,6 +299,7 @@ export interface Preflight {
 }
 
 export interface NetworkConfig {
+  revision: string;
   settings: Doc;
   state: NetworkState;
 }
@@ -331,13 +332,15 @@ export interface Link {
 export interface Pending {
   deadline: string;
   remaining_s: number;
+  changed: string[] | null;
   addresses: string[] | null;
-  by?: string;
+  moved: boolean;
 }
 
 export interface Trial {
   token: string;
   deadline: string;
+  remaining_s: number;
   addresses: string[] | null;
 }
 
@@ -415,6 +418,7 @@ export interface Certificate {
 export interface Identity {
   serial: string;
   product: string;
+  device_key?: string;
   device_certificate: Certificate | null;
   ca_certificate: Certificate | null;
   page_certificate: Certificate | null;

@@ -28,6 +28,12 @@ export default function IdentityView() {
               <dd class="mono">{d.serial}</dd>
               <dt>{t("product")}</dt>
               <dd>{d.product}</dd>
+              {d.device_key && (
+                <>
+                  <dt>{t("identity.key")}</dt>
+                  <dd class="mono breaks">{d.device_key.match(/.{1,4}/g)?.join(" ")}</dd>
+                </>
+              )}
               {d.enrolment.url && (
                 <>
                   <dt>EST</dt>
@@ -130,6 +136,7 @@ function Enrol({ done }: { done: () => void }) {
           <TextField path="url" label={t("enrol.url")} mono width="long" placeholder="https://ca.example.net" />
           <SecretField path="token" label={t("enrol.token")} autocomplete="off" />
           <TextArea path="ca" label={t("enrol.ca")} mono rows={4} placeholder="-----BEGIN CERTIFICATE-----" />
+          <TextArea path="home_ca" label={t("install.ca")} help={t("enrol.home.help")} mono rows={3} />
           <Button type="submit" kind="primary" busy={k.busy}>
             {t("enrol.action")}
           </Button>

@@ -27,7 +27,10 @@ function Body({ d }: { d: Draft }) {
   return (
     <>
       <div class="columns">
-        <InputPanel d={d} type={type} encoded={encoded} />
+        <div class="column">
+          <InputPanel d={d} type={type} encoded={encoded} />
+          {encoded && <EncoderPanel d={d} />}
+        </div>
         <div class="column">
           <Now />
           <Latency d={d} />
@@ -39,7 +42,6 @@ function Body({ d }: { d: Draft }) {
           )}
         </div>
       </div>
-      {encoded && <EncoderPanel d={d} />}
       <Presets d={d} />
     </>
   );

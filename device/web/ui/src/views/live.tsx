@@ -21,10 +21,14 @@ export default function LiveView() {
       <Headline o={o} l={l} />
       {o.box ? (
         <div class="live-grid">
-          <Confidence box={o.box} stale={l.stale} />
-          <Chain box={o.box} l={l} />
-          <Machine o={o} />
-          <Conditions list={o.conditions ?? []} now={o.time} />
+          <div class="live-side">
+            <Confidence box={o.box} stale={l.stale} />
+            <Machine o={o} />
+          </div>
+          <div class="live-main">
+            <Chain box={o.box} l={l} />
+            <Conditions list={o.conditions ?? []} now={o.time} />
+          </div>
         </div>
       ) : (
         <>

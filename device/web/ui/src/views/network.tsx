@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
 import { at, put, same } from "../doc";
-import { CheckField, ErrorSummary, FormOver, ListField, may, More, NeedsRole, NumberField, SelectField, TextField, useForm } from "../form";
+import { CheckField, ErrorSummary, FormOver, ListField, NumberListField, may, More, NeedsRole, NumberField, SelectField, TextField, useForm } from "../form";
 import { mbps, num } from "../format";
 import { t, useLanguage } from "../i18n";
 import { live } from "../live";
@@ -41,7 +41,8 @@ export default function NetworkView() {
     setError(null);
     try {
       const a = await call<Trial>("PUT", "/network", doc, { ifMatch: base.etag });
-      setTrial(a.data);
+      if (a.data.token) setTrial(a.data);
+      else say(t("network.same"), "info");
       // Where the address stays, the new settings are shown at once.
       void load();
     } catch (x) {
@@ -74,7 +75,8 @@ export default function NetworkView() {
               <div class="fields">
                 <TextField path="hostname" label={t("network.hostname")} help={t("network.hostname.help")} mono />
                 <ListField path="ntp" label={t("network.ntp")} help={t("network.ntp.help")} />
-                <TextField path="timezone" label={t("network.timezone")} help={t("network.timezone.help")} placeholder="Etc/UTC" />
+                <TextField path="timezone" label={t("network.timezone")} help={t("network.timezone.help")} placeholder="UTC" />
+                <SelectField path="others" label={t("network.others")} help={t("network.others.help")} options={[["auto", t("network.others.auto")], ["off", t("ipv6.off")]]} />
               </div>
             </Panel>
             {((at(doc, "interfaces") ?? []) as Doc[]).map((x, i) => (
@@ -132,7 +134,7 @@ function PendingPanel({ pending, trial, done }: { pending: Pending | null; trial
   if (!pending && !trial) return null;
   const left = Math.max(0, Math.round(pending && !stale ? at.left - (performance.now() - at.seen) / 1000 : (deadline - Date.now()) / 1000));
   const addresses = (pending?.addresses ?? trial?.addresses ?? []).filter(Boolean);
-  const elsewhere = addresses.filter((a) => !a.includes(location.host));
+  const elsewhere = addresses.some((a) => !a.includes(location.host));
   const act = async (what: "confirm" | "revert") => {
     setBusy(what);
     setError(null);
@@ -157,7 +159,7 @@ function PendingPanel({ pending, trial, done }: { pending: Pending | null; trial
       <div>
         <h2 id="trial-title">{t("network.pending")}</h2>
         <p>{t("network.pending.text")}</p>
-        {elsewhere.length > 0 && (
+        {elsewhere && (
           <>
             <p>{t("network.pending.where")}</p>
             <ul class="plain addresses">
@@ -236,7 +238,7 @@ function Links({ s }: { s: NetworkState }) {
 function Interface({ i, x, remove }: { i: number; x: Doc; remove: () => void }) {
   const base = `interfaces[${i}]`;
   const v6 = String(x["ipv6"] ?? "auto");
-  const dhcp = x["dhcp4"] !== false;
+  const dhcp = x["dhcp4"] === true;
   return (
     <Panel title={t("network.interface", { name: String(x["name"] || i + 1) })}>
       <div class="fields">
@@ -250,12 +252,12 @@ function Interface({ i, x, remove }: { i: number; x: Doc; remove: () => void }) 
         {v6 === "static" && <TextField path={base + ".gateway6"} label={t("network.gateway6")} mono placeholder="2001:db8::1" />}
         <ListField path={base + ".dns"} label={t("network.dns")} help={dhcp ? t("network.dns.help") : undefined} />
       </div>
-      <More title={t("network.more")} paths={["mtu", "vlan", "parent", "search", "routes", "gateway", "gateway6"].map((k) => base + "." + k)}>
+      <More title={t("network.more")} paths={["mtu", "metric", "vlans", "mdns", "routes", "gateway", "gateway6"].map((k) => base + "." + k)}>
         <div class="fields">
-          <NumberField path={base + ".mtu"} label="MTU" fallback={t("network.mtu.own")} />
-          <NumberField path={base + ".vlan"} label="VLAN" help={t("network.vlan.help")} fallback="–" />
-          <TextField path={base + ".parent"} label={t("network.parent")} mono />
-          <ListField path={base + ".search"} label={t("network.search")} />
+          <NumberField path={base + ".mtu"} label="MTU" fallback="1500" />
+          <NumberField path={base + ".metric"} label={t("route.metric")} help={t("network.metric.help")} />
+          <NumberListField path={base + ".vlans"} label={t("network.vlans")} help={t("network.vlans.help")} />
+          <CheckField path={base + ".mdns"} label={t("network.mdns")} fallback />
           {dhcp && <TextField path={base + ".gateway"} label={t("network.gateway4")} mono />}
           {v6 !== "static" && <TextField path={base + ".gateway6"} label={t("network.gateway6")} mono />}
         </div>
