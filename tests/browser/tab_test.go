@@ -214,6 +214,18 @@ func (p *tab) choose(label, value string) {
 	p.js(fmt.Sprintf("(() => { const f = field(%s); f.value = %s; f.dispatchEvent(new Event('change', {bubbles: true})); })()", quote(label), quote(value)))
 }
 
+// insert writes where the focus is.
+func (p *tab) insert(text string) {
+	p.t.Helper()
+	p.do(input.InsertText(text))
+}
+
+func runIn(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.ActionFunc(f))
+}
+
 // key presses and releases a key.
 func (p *tab) key(name string, code int64) {
 	p.t.Helper()

@@ -385,7 +385,7 @@ export const de: Catalogue = {
   "calculator.rtt": "Der langsamste Pfad hat jetzt {n} ms.",
   // Destinations
   "paste.title": "Ziel hinzufügen",
-  "paste.help": "Fügen Sie die Zeile ein, die das Gateway ausgibt (quartet-gateway lines). Sie enthält alles.",
+  "paste.help": "Fügen Sie die Zeile ein, die quartet-gateway für diesen Pfad schreibt (Option --lines-file). Sie enthält alles.",
   "paste.line": "srt://-Zeile",
   "paste.add": "Hinzufügen",
   "paste.read": "Gelesen: {host}",

@@ -381,7 +381,7 @@ export const en = {
   "calculator.rtt": "The slowest path has {n} ms now.",
   // Destinations
   "paste.title": "Add a destination",
-  "paste.help": "Paste the line that the gateway prints (quartet-gateway lines). It carries everything.",
+  "paste.help": "Paste the line that quartet-gateway writes for this path (option --lines-file). It carries everything.",
   "paste.line": "srt:// line",
   "paste.add": "Add",
   "paste.read": "Read: {host}",
