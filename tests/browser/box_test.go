@@ -26,12 +26,12 @@ import (
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/network"
-	"quartet/tests/chain"
 	"quartet/tests/freeport"
 )
 
 var (
 	bin      = flag.String("bin", "", "folder of the programs (make build)")
+	pageDir  = flag.String("page", "", "serve the page from this folder, in place of the one that is built in")
 	pictures = flag.String("pictures", "", "write pictures of the page into this folder")
 	quiet    = flag.Bool("quiet", false, "the machine does nothing else: judge times, too")
 )
@@ -54,8 +54,8 @@ type box struct {
 
 	doc    config.Box
 	lines  map[string]string // path → what the gateway would print
-	media  *chain.Process
-	manage *chain.Process
+	media  *process
+	manage *process
 	net    *played
 	ctl    *control.Client
 }
@@ -153,7 +153,7 @@ func (b *box) document() {
 		if err := os.WriteFile(name, config.Encode(&g), 0o600); err != nil {
 			b.t.Fatal(err)
 		}
-		chain.StartProcess(b.t, b.file(g.Name+".log"), *bin+"/quartet-gateway", "run", "--config", name)
+		startProcess(b.t, b.file(g.Name+".log"), *bin+"/quartet-gateway", "run", "--config", name)
 	}
 	b.doc = d
 	if err := os.WriteFile(b.file("etc/box.v1.json"), config.Encode(&d), 0o600); err != nil {
@@ -162,7 +162,7 @@ func (b *box) document() {
 }
 
 func (b *box) startMedia() {
-	b.media = chain.StartProcess(b.t, b.file("quartetd.log"), *bin+"/quartetd", "run",
+	b.media = startProcess(b.t, b.file("quartetd.log"), *bin+"/quartetd", "run",
 		"--config", b.file("etc/box.v1.json"), "--data", b.file("media"), "--key", b.file("key/seal.key"))
 	b.ctl = control.NewClient(b.doc.Control.Socket)
 	b.t.Cleanup(b.ctl.Close)
@@ -178,12 +178,16 @@ func (b *box) startMedia() {
 }
 
 func (b *box) startManage() {
-	b.manage = chain.StartProcess(b.t, b.file("manage.log"), *bin+"/quartet-manage", "run",
+	args := []string{"run",
 		"--config-dir", b.file("etc"), "--data", b.file("data"), "--key", b.file("key/seal.key"), "--control", b.doc.Control.Socket,
-		"--netd", b.file("netd.sock"), "--listen", fmt.Sprintf("0.0.0.0:%d", b.port), "--http", "")
+		"--netd", b.file("netd.sock"), "--listen", fmt.Sprintf("0.0.0.0:%d", b.port), "--http", ""}
+	if *pageDir != "" {
+		args = append(args, "--page", *pageDir)
+	}
+	b.manage = startProcess(b.t, b.file("manage.log"), *bin+"/quartet-manage", args...)
 	b.t.Cleanup(func() {
 		if b.t.Failed() {
-			b.t.Logf("quartet-manage:\n%s\nquartetd:\n%s", tail(b.manage.Log()), tail(b.media.Log()))
+			b.t.Logf("quartet-manage:\n%s\nquartetd:\n%s", tail(b.manage.printed()), tail(b.media.printed()))
 		}
 	})
 	b.answers()
@@ -207,7 +211,7 @@ func (b *box) answers() {
 			}
 		}
 		if time.Now().After(end) {
-			b.t.Fatalf("quartet-manage does not answer: %v\n%s", err, tail(b.manage.Log()))
+			b.t.Fatalf("quartet-manage does not answer: %v\n%s", err, tail(b.manage.printed()))
 		}
 	}
 }
@@ -231,7 +235,7 @@ func (b *box) until(what string, ok func(control.Status) bool) control.Status {
 			return s
 		}
 		if time.Now().After(end) {
-			b.t.Fatalf("%s did not come (%v): %+v\n%s", what, err, s.Paths, tail(b.media.Log()))
+			b.t.Fatalf("%s did not come (%v): %+v\n%s", what, err, s.Paths, tail(b.media.printed()))
 		}
 	}
 }
@@ -335,8 +339,8 @@ func (p *played) Reboot() error {
 }
 
 // stopped pauses a process for the time of f.
-func stopped(p *chain.Process, f func()) {
-	p.Signal(syscall.SIGSTOP)
-	defer p.Signal(syscall.SIGCONT)
+func stopped(p *process, f func()) {
+	p.signal(syscall.SIGSTOP)
+	defer p.signal(syscall.SIGCONT)
 	f()
 }

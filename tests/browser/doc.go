@@ -10,7 +10,7 @@
 //
 //	sources_test.go   the page's sources: translations, lock file, no inline script
 //	tab_test.go       a browser's tab with a person at it
-//	box_test.go       the programs around it
+//	box_test.go       the programs around it; process_test.go starts and ends them
 //	flows_test.go     what a person does, from the claim to the factory reset
 //	reach_test.go     keyboard, axe-core, 400 %, phone, dark, policy, size, speed
 //	pictures_test.go  the pictures in docs/img

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"quartet/device/control"
 )
 
@@ -176,7 +174,7 @@ func TestFlows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.manage.Kill(syscall.SIGKILL)
+		b.manage.kill(syscall.SIGKILL)
 		ada.sees("No data from the box.")
 		b.startManage()
 		ada.until("values or a login", "document.querySelector('.entry-card') || (document.querySelector('.shell') && !document.querySelector('.stale-bar'))")
@@ -498,6 +496,12 @@ func (p *tab) upload(b *box, name string, content []byte) {
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	p.do(chromedp.SetUploadFiles("#import", []string{file}, chromedp.ByQuery))
+	var input struct {
+		Result struct {
+			ObjectID string `json:"objectId"`
+		} `json:"result"`
+	}
+	p.call("Runtime.evaluate", params{"expression": "document.getElementById('import')"}, &input)
+	p.call("DOM.setFileInputFiles", params{"files": []string{file}, "objectId": input.Result.ObjectID}, nil)
 	p.press("Import")
 }

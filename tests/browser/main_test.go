@@ -29,9 +29,9 @@ func TestMain(m *testing.M) {
 		os.Exit(enter())
 	}
 	for _, args := range [][]string{
-		{"link", "set", "lo", "up"}, {"link", "add", "box0", "type", "dummy"}, {"link", "set", "box0", "up"},
-		{"addr", "add", home + "/24", "dev", "box0"}, {"addr", "add", "10.77.0.2/24", "dev", "box0"}, {"addr", "add", "10.77.0.3/24", "dev", "box0"},
-		{"addr", "add", "10.77.0.4/24", "dev", "box0"}, {"addr", "add", "10.77.0.5/24", "dev", "box0"}, {"addr", "add", moved + "/24", "dev", "box0"},
+		{"link", "set", "lo", "up"},
+		{"addr", "add", home + "/32", "dev", "lo"}, {"addr", "add", "10.77.0.2/32", "dev", "lo"}, {"addr", "add", "10.77.0.3/32", "dev", "lo"},
+		{"addr", "add", "10.77.0.4/32", "dev", "lo"}, {"addr", "add", "10.77.0.5/32", "dev", "lo"}, {"addr", "add", moved + "/32", "dev", "lo"},
 	} {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "ip %v: %v: %s\n", args, err, out)

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/chromedp/cdproto/page"
 )
 
 // largest is what a picture in docs/img may have.
@@ -21,14 +19,12 @@ func takePictures(t *testing.T, p *tab, browser context.Context, b *box) {
 		t.Helper()
 		time.Sleep(500 * time.Millisecond) // for what comes in smoothly
 		var img []byte
-		for _, quality := range []int64{88, 75, 60, 45} {
-			if err := runIn(p.ctx, func(ctx context.Context) (err error) {
-				img, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatWebp).WithQuality(quality).Do(ctx)
-				return err
-			}); err != nil {
-				t.Fatal(err)
+		for _, quality := range []int{88, 75, 60, 45} {
+			var shot struct {
+				Data []byte `json:"data"`
 			}
-			if len(img) <= largest {
+			p.call("Page.captureScreenshot", params{"format": "webp", "quality": quality}, &shot)
+			if img = shot.Data; len(img) <= largest {
 				break
 			}
 		}
@@ -41,7 +37,7 @@ func takePictures(t *testing.T, p *tab, browser context.Context, b *box) {
 	}
 	for _, v := range []struct {
 		id, heading, scheme, name string
-		w, h                      int64
+		w, h                      int
 	}{
 		{"live", "Live", "light", "page-live-light", 1440, 900},
 		{"live", "Live", "dark", "page-live-dark", 1440, 900},

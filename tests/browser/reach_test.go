@@ -16,9 +16,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/page"
 )
 
 // views of the page, with their headings.
@@ -171,7 +168,7 @@ func axe(t *testing.T, p *tab, browser context.Context, b *box) {
 // narrow looks at each view as at 400 % of a window 1280 wide, and on a phone:
 // nothing may need scrolling sideways but what scrolls by itself.
 func narrow(t *testing.T, p *tab) {
-	for _, size := range [][2]int64{{320, 256}, {390, 844}} {
+	for _, size := range [][2]int{{320, 256}, {390, 844}} {
 		p.size(size[0], size[1])
 		for _, v := range views {
 			p.view(v[0], v[1])
@@ -187,7 +184,7 @@ func narrow(t *testing.T, p *tab) {
 			})()`), &wide); err != nil {
 				t.Fatal(err)
 			}
-			if wide.Width > int(size[0]) {
+			if wide.Width > size[0] {
 				t.Errorf("%s is %d wide in a window of %d: %s", v[0], wide.Width, size[0], wide.By)
 			}
 		}
@@ -318,22 +315,14 @@ func mustRead(t *testing.T, name string) []byte {
 // firstView measures from the start of the navigation to the first live number,
 // at a quarter of the processor's speed.
 func firstView(t *testing.T, p *tab) {
-	p.do(page.Enable())
-	script, err := func() (page.ScriptIdentifier, error) {
-		var id page.ScriptIdentifier
-		err := runIn(p.ctx, func(ctx context.Context) (err error) {
-			id, err = page.AddScriptToEvaluateOnNewDocument(`new MutationObserver((_, o) => {
-				const n = document.querySelector("tr.path td .number");
-				if (n && /\d/.test(n.textContent)) { window.firstValue = performance.now(); o.disconnect(); }
-			}).observe(document, {subtree: true, childList: true, characterData: true});`).Do(ctx)
-			return err
-		})
-		return id, err
-	}()
-	if err != nil {
-		t.Fatal(err)
+	var script struct {
+		Identifier string `json:"identifier"`
 	}
-	p.do(emulation.SetCPUThrottlingRate(4))
+	p.call("Page.addScriptToEvaluateOnNewDocument", params{"source": `new MutationObserver((_, o) => {
+		const n = document.querySelector("tr.path td .number");
+		if (n && /\d/.test(n.textContent)) { window.firstValue = performance.now(); o.disconnect(); }
+	}).observe(document, {subtree: true, childList: true, characterData: true});`}, &script)
+	p.call("Emulation.setCPUThrottlingRate", params{"rate": 4}, nil)
 	best := time.Hour
 	for range 3 {
 		p.visit("/")
@@ -344,7 +333,8 @@ func firstView(t *testing.T, p *tab) {
 		}
 		best = min(best, time.Duration(ms*float64(time.Millisecond)))
 	}
-	p.do(emulation.SetCPUThrottlingRate(1), page.RemoveScriptToEvaluateOnNewDocument(script))
+	p.call("Emulation.setCPUThrottlingRate", params{"rate": 1}, nil)
+	p.call("Page.removeScriptToEvaluateOnNewDocument", params{"identifier": script.Identifier}, nil)
 	t.Logf("first live value after %d ms at a quarter of the speed", best.Milliseconds())
 	if *quiet && best > time.Second {
 		t.Errorf("must be within 1 s")

@@ -12,11 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -41,7 +38,7 @@ func openBrowser(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(ctx)
 	t.Cleanup(end)
-	if err := chromedp.Run(ctx); err != nil {
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("chromium: %v", err)
 	}
 	return ctx
@@ -60,57 +57,84 @@ type tab struct {
 
 func open(t *testing.T, browser context.Context, base string) *tab {
 	t.Helper()
-	ctx, end := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	p := &tab{t: t, base: base}
+	ctx, end := chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
 	t.Cleanup(end)
-	p := &tab{t: t, ctx: ctx, base: base}
-	chromedp.ListenTarget(ctx, func(ev any) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		switch e := ev.(type) {
-		case *network.EventRequestWillBeSent:
-			p.requests = append(p.requests, e.Request.Method+" "+e.Request.URL)
-		case *runtime.EventExceptionThrown:
-			p.complaints = append(p.complaints, e.ExceptionDetails.Error())
-		case *cdplog.EventEntryAdded:
-			if e.Entry.Source == cdplog.SourceSecurity || strings.Contains(e.Entry.Text, "Content Security Policy") {
-				p.complaints = append(p.complaints, e.Entry.Text)
-			}
-		}
-	})
-	p.do(network.Enable(), cdplog.Enable(), runtime.Enable())
+	p.ctx = ctx
+	// The first run opens the tab, which lasts as long as this context.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("a tab: %v", err)
+	}
+	for _, domain := range []string{"Network", "Log", "Runtime", "Page"} {
+		p.call(domain+".enable", nil, nil)
+	}
 	p.size(1366, 900)
 	return p
 }
 
-func (p *tab) do(actions ...chromedp.Action) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		p.t.Fatalf("browser: %v", err)
+func (p *tab) hear(ev any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := ev.(type) {
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.Method+" "+e.Request.URL)
+	case *runtime.EventExceptionThrown:
+		text := e.ExceptionDetails.Text
+		if x := e.ExceptionDetails.Exception; x != nil {
+			text += " " + x.Description
+		}
+		p.complaints = append(p.complaints, text)
+	case *cdplog.EventEntryAdded:
+		if e.Entry.Source == cdplog.EntrySourceSecurity || strings.Contains(e.Entry.Text, "Content Security Policy") {
+			p.complaints = append(p.complaints, e.Entry.Text)
+		}
 	}
 }
 
-func (p *tab) size(w, h int64) {
+// params of a command of the browser's.
+type params map[string]any
+
+// call gives the browser a command (Chrome DevTools Protocol).
+func (p *tab) call(method string, in params, out any) {
 	p.t.Helper()
-	p.do(emulation.SetDeviceMetricsOverride(w, h, 1, false))
+	if err := p.tryCall(method, in, out); err != nil {
+		p.t.Fatalf("browser: %s: %v", method, err)
+	}
+}
+
+func (p *tab) tryCall(method string, in params, out any) error {
+	if in == nil {
+		in = params{}
+	}
+	if out == nil {
+		out = &struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	return chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error { return t.Call(ctx, method, in, out) }))
+}
+
+func (p *tab) size(w, h int) {
+	p.t.Helper()
+	p.call("Emulation.setDeviceMetricsOverride", params{"width": w, "height": h, "deviceScaleFactor": 1, "mobile": false}, nil)
 }
 
 func (p *tab) scheme(name string) {
 	p.t.Helper()
-	p.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+	p.call("Emulation.setEmulatedMedia", params{"features": []params{
+		{"name": "prefers-color-scheme", "value": name}, {"name": "prefers-reduced-motion", "value": "reduce"}}}, nil)
 }
 
 // visit goes to an address below base.
 func (p *tab) visit(path string) {
 	p.t.Helper()
-	p.do(chromedp.ActionFunc(func(ctx context.Context) error {
-		_, _, text, _, err := page.Navigate(p.base + path).Do(ctx)
-		if err == nil && text != "" {
-			err = fmt.Errorf("%s: %s", p.base+path, text)
-		}
-		return err
-	}))
+	var out struct {
+		ErrorText string `json:"errorText"`
+	}
+	p.call("Page.navigate", params{"url": p.base + path}, &out)
+	if out.ErrorText != "" {
+		p.t.Fatalf("%s: %s", p.base+path, out.ErrorText)
+	}
 }
 
 // view opens a view and waits for its heading.
@@ -142,12 +166,24 @@ func (p *tab) js(expr string) json.RawMessage {
 }
 
 func (p *tab) try(expr string, out *json.RawMessage) error {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
+	var answer struct {
+		Result struct {
+			Value json.RawMessage `json:"value"`
+		} `json:"result"`
+		Exception *struct {
+			Text      string `json:"text"`
+			Exception struct {
+				Description string `json:"description"`
+			} `json:"exception"`
+		} `json:"exceptionDetails"`
+	}
 	code := "(async () => {" + tools + "const value = await (" + expr + "); return value === undefined ? null : value; })()"
-	return chromedp.Run(ctx, chromedp.Evaluate(code, out, func(e *runtime.EvaluateParams) *runtime.EvaluateParams {
-		return e.WithAwaitPromise(true).WithReturnByValue(true)
-	}))
+	err := p.tryCall("Runtime.evaluate", params{"expression": code, "awaitPromise": true, "returnByValue": true}, &answer)
+	if err == nil && answer.Exception != nil {
+		err = fmt.Errorf("%s %s", answer.Exception.Text, answer.Exception.Exception.Description)
+	}
+	*out = answer.Result.Value
+	return err
 }
 
 func (p *tab) text() string {
@@ -204,7 +240,7 @@ func (p *tab) fillNth(label string, n int, value string) {
 		p.key("Delete", 46)
 		return
 	}
-	p.do(input.InsertText(value))
+	p.insert(value)
 }
 
 // choose picks an option of a select.
@@ -217,26 +253,18 @@ func (p *tab) choose(label, value string) {
 // insert writes where the focus is.
 func (p *tab) insert(text string) {
 	p.t.Helper()
-	p.do(input.InsertText(text))
-}
-
-func runIn(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return chromedp.Run(ctx, chromedp.ActionFunc(f))
+	p.call("Input.insertText", params{"text": text}, nil)
 }
 
 // key presses and releases a key.
-func (p *tab) key(name string, code int64) {
+func (p *tab) key(name string, code int) {
 	p.t.Helper()
-	text := ""
+	down := params{"type": "keyDown", "key": name, "code": name, "windowsVirtualKeyCode": code}
 	if name == "Enter" {
-		text = "\r"
+		down["text"] = "\r"
 	}
-	p.do(
-		input.DispatchKeyEvent(input.KeyDown).WithKey(name).WithCode(name).WithWindowsVirtualKeyCode(code).WithText(text),
-		input.DispatchKeyEvent(input.KeyUp).WithKey(name).WithCode(name).WithWindowsVirtualKeyCode(code),
-	)
+	p.call("Input.dispatchKeyEvent", down, nil)
+	p.call("Input.dispatchKeyEvent", params{"type": "keyUp", "key": name, "code": name, "windowsVirtualKeyCode": code}, nil)
 }
 
 // clean fails for what the browser complained of.
