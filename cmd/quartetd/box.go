@@ -42,6 +42,7 @@ type boxOptions struct {
 	start        time.Time
 	log          *slog.Logger
 	told         *notify.Notifier // of the service manager; nil: there is none
+	restored     string           // why the document is the one before; empty: it is not
 	again        func()           // ends the box, for the program to start again
 }
 
@@ -65,6 +66,9 @@ func newBox(doc *config.Box, set parts, o boxOptions) (*box, error) {
 	b := &box{opts: o, doc: doc, set: set}
 	b.watch = newWatcher(b, health.New(health.Catalogue()))
 	b.watch.log = b.opts.log
+	if o.restored != "" {
+		b.watch.health.Set(o.now(), health.ConfigRestored, health.ResourceBox, true, o.restored)
+	}
 	var err error
 	b.chain, err = newChain(set, o.now, o.log, o.data, b.watch.inputEvent)
 	return b, err

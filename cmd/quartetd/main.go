@@ -124,6 +124,13 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	next, warnings, err := load(*file, *key)
+	if err != nil && args[0] == "run" {
+		// The one before is better than no picture; what writes documents keeps it.
+		if before, w, e := load(*file+".previous", *key); e == nil {
+			before.restored = err.Error()
+			next, warnings, err = before, w, nil
+		}
+	}
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "%s: warning: %v\n", *file, w)
 	}
@@ -143,8 +150,9 @@ func command(args []string, stdout, stderr io.Writer) int {
 
 // loaded is a configuration that has been read, and the settings it makes.
 type loaded struct {
-	doc *config.Box
-	set parts
+	restored string // why it is the document before; empty: it is not
+	doc      *config.Box
+	set      parts
 }
 
 // load reads and checks a configuration, and opens its sealed secrets with the
@@ -201,7 +209,7 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 	// The origin of "now": every instant in the media plane counts from here.
 	start := time.Now()
 	b, err := newBox(l.doc, l.set, boxOptions{
-		file: file, key: key, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data), told: told,
+		file: file, key: key, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data), told: told, restored: l.restored,
 		again: func() { end(errAgain) },
 	})
 	if err != nil {

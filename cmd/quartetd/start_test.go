@@ -170,12 +170,18 @@ type program struct {
 
 func startProgram(t *testing.T, d *config.Box) *program {
 	t.Helper()
+	d.Control.Socket = filepath.Join(t.TempDir(), "s")
+	return startProgramOn(t, write(t, d))
+}
+
+// startProgramOn starts the program on a file that is there.
+func startProgramOn(t *testing.T, file string) *program {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Control.Socket = filepath.Join(t.TempDir(), "s")
-	p := &program{cmd: exec.Command(self, "run", "--config", write(t, d), "--data", t.TempDir()), log: make(chan string, 1000), done: make(chan error, 1)}
+	p := &program{cmd: exec.Command(self, "run", "--config", file, "--data", t.TempDir()), log: make(chan string, 1000), done: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), "QUARTETD_TEST_MAIN=1")
 	r, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -109,6 +109,9 @@ func (w *watcher) reloaded(changed []string, err error) {
 		w.note("configuration reloaded: " + cmp.Or(strings.Join(changed, "; "), "nothing changed"))
 	}
 	w.health.Set(w.box.opts.now(), health.ConfigInvalid, health.ResourceBox, err != nil, text)
+	if err == nil {
+		w.health.Set(w.box.opts.now(), health.ConfigRestored, health.ResourceBox, false, "")
+	}
 }
 
 // rates gives what a path did of late.

@@ -159,13 +159,19 @@ func (b *Box) Write() {
 	}
 }
 
-func (b *Box) file() string { return filepath.Join(b.dir, "box.json") }
+func (b *Box) file() string { return filepath.Join(b.dir, "box.v1.json") }
+
+// Key is where the sealing key is, if the management plane makes one.
+func (b *Box) Key() string { return filepath.Join(b.dir, "key", "seal.key") }
+
+// Dir is the folder of the document, as quartet-manage takes it.
+func (b *Box) Dir() string { return b.dir }
 
 // Start starts quartetd and waits for its control socket.
 func (b *Box) Start() {
 	b.c.T.Helper()
 	bin := Program(b.c.T, "./cmd/quartetd")
-	b.Process = StartProcess(b.c.T, filepath.Join(b.dir, "log"), bin, "run", "--config", b.file(), "--data", filepath.Join(b.dir, "data"))
+	b.Process = StartProcess(b.c.T, filepath.Join(b.dir, "log"), bin, "run", "--config", b.file(), "--data", filepath.Join(b.dir, "data"), "--key", b.Key())
 	b.c.Eventually(10*time.Second, "quartetd answers on its socket\n"+b.Log(), func() bool {
 		_, err := b.status()
 		return err == nil
