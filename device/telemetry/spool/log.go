@@ -1,0 +1,555 @@
+package spool
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Kind is what a record is; the caller says what the numbers mean.
+type Kind uint8
+
+// Record is one entry of the log.
+type Record struct {
+	Epoch Epoch
+	Seq   uint64
+	Kind  Kind
+	Data  []byte
+	// Preamble is that of the record's segment. Records of one segment share it.
+	Preamble []byte
+	// Missing is how many records between the one before and this one are gone:
+	// thinned out, removed, damaged or never written.
+	Missing uint64
+	// Level says how often the record's segment was thinned.
+	Level uint8
+
+	numbering int // see Log.numbering
+}
+
+// Config is what a Log is made of.
+type Config struct {
+	FS FS
+	// Cap is how many bytes the segments may have together.
+	Cap int64
+	// Keep is how many bytes of acknowledged segments stay, for who wants to read
+	// them again.
+	Keep int64
+	// SegmentBytes is when a new segment is begun. 0: 1 MiB.
+	SegmentBytes int64
+	// Memory is how many bytes of records are held while the disk fails. 0: 4 MiB.
+	Memory int
+	// Retry is how long a disk that failed is left alone. 0: 5 s.
+	Retry time.Duration
+	// Preamble is what a reader of a segment that begins now has to know; at most
+	// 65535 bytes, which is checked. May be nil.
+	Preamble func() []byte
+	// Thin tells whether records of a kind may be thinned out when the log is
+	// full. nil: none; then the oldest segments are removed.
+	Thin func(Kind) bool
+	// Random fills the epoch: crypto/rand.Read.
+	Random func([]byte) (int, error)
+	Log    *slog.Logger
+}
+
+// Stats says how a log is.
+type Stats struct {
+	Last, Durable, Acked uint64 // numbers of records
+	Bytes                int64  // on disk
+	Segments             int
+	MemoryRecords        int // not durable yet
+	MemoryBytes          int
+	Failing              bool   // the disk; records are held in memory
+	Reason               string // why
+	Failures             uint64 // of the disk
+	Dropped              uint64 // records that memory had no room for
+	Thinned              uint64 // records thinned out
+	Removed              uint64 // records in segments that were removed unread
+}
+
+// Log is a log. Its methods may be called by several goroutines.
+type Log struct {
+	cfg Config
+
+	mu       sync.Mutex
+	epoch    Epoch
+	segments []*segment // oldest first; the last one may be open
+	nextID   uint64
+	next     uint64 // number of the next record
+	durable  uint64 // number of the last record on disk
+	acked    uint64
+	saved    uint64 // acked, as on disk
+	savedAt  time.Duration
+	// loaded: the folder has been read. numbering counts how often numbers were
+	// given anew, because it could not be read at the start.
+	loaded    bool
+	numbering int
+
+	file     File   // of the last segment; nil: none is open
+	dirty    bool   // written and not synced
+	written  uint64 // number of the last record written
+	pending  []Record
+	memory   int // bytes of pending
+	preamble []byte
+
+	failing bool
+	reason  error
+	retry   time.Duration // when to try again
+	now     time.Duration
+
+	// Where After went on to, so that a reader that reads everything reads each
+	// segment once.
+	at struct {
+		id     uint64
+		level  uint8
+		offset int64
+		seq    uint64 // of the record before offset
+	}
+	unreadable map[uint64]int // segments that the disk does not hand out, and how often it did not
+
+	stats Stats
+}
+
+const (
+	ackedName = "acked"
+	// recordCost is what a record in memory takes besides its data.
+	recordCost = 96
+	// unreadableTries is how often a segment is tried before it is given up.
+	unreadableTries = 3
+	// saveEvery is how often the reader's place is saved: what is sent twice after
+	// a power cut bears the same identities.
+	saveEvery = time.Minute
+)
+
+// Open opens a log, or makes one. A disk that fails is no error: the log begins
+// in memory and goes to disk once it can.
+func Open(cfg Config) *Log {
+	cfg.SegmentBytes = cmp.Or(cfg.SegmentBytes, 1<<20)
+	cfg.Memory = cmp.Or(cfg.Memory, 4<<20)
+	cfg.Retry = cmp.Or(cfg.Retry, 5*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Log{cfg: cfg, next: 1, nextID: 1, unreadable: map[uint64]int{}}
+	_, _ = cfg.Random(l.epoch[:]) // crypto/rand never fails
+	if err := l.load(); err != nil {
+		l.segments, l.next, l.durable, l.acked = nil, 1, 0, 0
+		l.fail(err)
+	}
+	return l
+}
+
+// load finds out what is on disk. Only the headers and the last segment are
+// read: half a gigabyte should not delay a start.
+func (l *Log) load() error {
+	list, err := l.cfg.FS.List()
+	if err != nil {
+		return err
+	}
+	if b, err := ReadFile(l.cfg.FS, ackedName, 64); err == nil {
+		l.acked = parseAcked(b) // damaged: sent again, with the same identities
+	}
+	for _, f := range list {
+		id, ok := segmentID(f.Name)
+		if !ok {
+			continue
+		}
+		l.nextID = max(l.nextID, id+1)
+		s := &segment{id: id, size: f.Size}
+		_, _, done, err := walk(l.cfg.FS, s, 0)
+		if errors.Is(err, errNoSegment) { // begun and not finished: nothing durable is in it
+			_ = l.cfg.FS.Remove(f.Name)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		done()
+		l.segments = append(l.segments, s)
+	}
+	slices.SortFunc(l.segments, func(a, b *segment) int { return cmp.Compare(a.id, b.id) })
+	// The highest number is in the last segment that has records. A segment after
+	// it may begin with an earlier one: it repeats what was in doubt.
+	for i := len(l.segments) - 1; i >= 0; i-- {
+		s := l.segments[i]
+		l.next = max(l.next, s.first)
+		last, end, err := lastRecord(l.cfg.FS, s)
+		if err != nil {
+			return err
+		}
+		if end < s.size && i == len(l.segments)-1 {
+			// A torn tail. It is never appended to, so what cannot be cut off does no
+			// harm.
+			if l.cfg.FS.Truncate(s.name(), end) == nil {
+				s.size = end
+			}
+		}
+		if last > 0 {
+			l.next = max(l.next, last+1)
+			break
+		}
+	}
+	l.next = max(l.next, l.acked+1)
+	l.durable, l.written = l.next-1, l.next-1
+	l.saved = l.acked
+	l.loaded = true
+	return nil
+}
+
+// lastRecord returns the highest number in a segment, 0 if it has no records,
+// and where what can be trusted ends.
+func lastRecord(fs FS, s *segment) (last uint64, end int64, err error) {
+	w, _, done, err := walk(fs, s, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer done()
+	for {
+		r, err := w.next()
+		if err != nil {
+			if isEnd(err) {
+				err = nil
+			}
+			return last, w.good, err
+		}
+		last = max(last, r.Seq)
+	}
+}
+
+// Append adds a record and returns its number. It is durable after the next
+// Sync; until then, and while the disk fails, it is in memory.
+func (l *Log) Append(now time.Duration, kind Kind, data []byte) (Epoch, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = now
+	r := Record{Epoch: l.epoch, Seq: l.next, Kind: kind, Data: slices.Clone(data), numbering: l.numbering}
+	l.next++
+	l.hold(r)
+	if !l.failing {
+		if err := l.write(r); err != nil {
+			l.fail(err)
+		}
+	}
+	return r.Epoch, r.Seq
+}
+
+// hold keeps a record in memory until it is durable, and lets the oldest go
+// when there are too many; those that may be thinned first.
+func (l *Log) hold(r Record) {
+	l.pending = append(l.pending, r)
+	l.memory += len(r.Data) + recordCost
+	for l.memory > l.cfg.Memory && len(l.pending) > 1 {
+		i := 0
+		if l.cfg.Thin != nil {
+			i = max(0, slices.IndexFunc(l.pending, func(r Record) bool { return l.cfg.Thin(r.Kind) }))
+		}
+		l.memory -= len(l.pending[i].Data) + recordCost
+		l.pending = slices.Delete(l.pending, i, i+1)
+		l.stats.Dropped++
+	}
+}
+
+// write writes a record to the open segment, or to a new one.
+func (l *Log) write(r Record) error {
+	if l.file != nil && l.segments[len(l.segments)-1].size >= l.cfg.SegmentBytes {
+		if err := l.closeSegment(); err != nil {
+			return err
+		}
+	}
+	if l.file == nil {
+		if err := l.begin(r.Seq); err != nil {
+			return err
+		}
+	}
+	b := appendRecord(nil, r.Seq, r.Kind, r.Data)
+	l.dirty = true
+	if _, err := l.file.Write(b); err != nil {
+		return err
+	}
+	l.segments[len(l.segments)-1].size += int64(len(b))
+	l.written = r.Seq
+	return nil
+}
+
+// begin begins a segment.
+func (l *Log) begin(first uint64) error {
+	l.preamble = nil
+	if l.cfg.Preamble != nil {
+		if l.preamble = l.cfg.Preamble(); len(l.preamble) > maxPreamble {
+			l.cfg.Log.Error("spool: the preamble is too long; records of this segment cannot be read", "bytes", len(l.preamble))
+			l.preamble = nil
+		}
+	}
+	s := &segment{id: l.nextID, epoch: l.epoch, first: first}
+	l.nextID++
+	f, err := l.cfg.FS.Create(s.name())
+	if err != nil {
+		return err
+	}
+	b := appendHeader(nil, s, l.preamble)
+	if _, err := f.Write(b); err != nil {
+		f.Close()
+		_ = l.cfg.FS.Remove(s.name())
+		return err
+	}
+	s.size = int64(len(b))
+	l.segments = append(l.segments, s)
+	l.file, l.dirty = f, true
+	return l.cfg.FS.Sync()
+}
+
+// closeSegment ends the open segment.
+func (l *Log) closeSegment() error {
+	if l.file == nil {
+		return nil
+	}
+	err := l.sync()
+	if e := l.file.Close(); err == nil {
+		err = e
+	}
+	l.file = nil
+	return err
+}
+
+// Rotate begins a new segment with the next record, because the preamble has
+// changed.
+func (l *Log) Rotate() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.closeSegment(); err != nil {
+		l.fail(err)
+	}
+}
+
+// sync makes what was written durable.
+func (l *Log) sync() error {
+	if l.file == nil || !l.dirty {
+		return nil
+	}
+	if err := l.file.Sync(); err != nil {
+		return err
+	}
+	l.dirty = false
+	l.durable = max(l.durable, l.written)
+	l.forget(l.durable)
+	return nil
+}
+
+// forget lets go of records in memory up to a number.
+func (l *Log) forget(seq uint64) {
+	n := 0
+	for ; n < len(l.pending) && l.pending[n].Seq <= seq; n++ {
+		l.memory -= len(l.pending[n].Data) + recordCost
+	}
+	l.pending = slices.Delete(l.pending, 0, n)
+}
+
+// Sync makes all records durable. The error is nil if they are; else they are
+// held in memory, and Tick tries again.
+func (l *Log) Sync() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.failing {
+		if err := l.sync(); err != nil {
+			l.fail(err)
+		}
+	}
+	if l.failing {
+		return l.reason
+	}
+	return nil
+}
+
+// fail goes over to memory. What the file holds that was not synced is in doubt
+// (after a failed fsync the kernel may have forgotten it), so all of it is
+// written again, to a new segment.
+func (l *Log) fail(err error) {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+	l.dirty = false
+	l.stats.Failures++
+	if !l.failing {
+		l.cfg.Log.Error("spool: the disk fails; records are held in memory", "error", err)
+	}
+	l.failing, l.reason = true, err
+	l.retry = l.now + l.cfg.Retry
+}
+
+// recover tries the disk again.
+func (l *Log) recover() {
+	if !l.loaded {
+		if err := l.reload(); err != nil {
+			l.fail(err)
+			return
+		}
+	}
+	l.failing = false
+	if len(l.pending) == 0 {
+		// Nothing to write: an empty segment tells whether the disk is well.
+		if err := l.begin(l.next); err != nil {
+			l.fail(err)
+			return
+		}
+	}
+	for _, r := range slices.Clone(l.pending) {
+		if err := l.write(r); err != nil {
+			l.fail(err)
+			return
+		}
+	}
+	if err := l.sync(); err != nil {
+		l.fail(err)
+		return
+	}
+	l.reason = nil
+	l.cfg.Log.Info("spool: the disk is well again")
+}
+
+// reload reads the folder after a start at which it could not be read, and
+// gives what was appended since numbers behind what is there. They get another
+// epoch with them, lest one record's new identity be another's old one.
+func (l *Log) reload() error {
+	next, acked := l.next, l.acked
+	l.segments, l.next, l.acked = nil, 1, 0
+	if err := l.load(); err != nil {
+		l.segments, l.next, l.durable, l.acked = nil, next, 0, acked
+		return err
+	}
+	_, _ = l.cfg.Random(l.epoch[:])
+	l.numbering++
+	shift := l.next - 1
+	for i := range l.pending {
+		l.pending[i].Seq += shift
+		l.pending[i].Epoch, l.pending[i].numbering = l.epoch, l.numbering
+	}
+	l.next += next - 1
+	return nil
+}
+
+// Tick does what is due: the disk tried again, the reader's place saved, the
+// cap kept. Call it about once a second.
+func (l *Log) Tick(now time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = now
+	if l.failing {
+		if now < l.retry {
+			return
+		}
+		l.purge(0) // a full disk needs room before all else
+		l.recover()
+		if l.failing {
+			return
+		}
+	}
+	if now >= l.savedAt+saveEvery {
+		if err := l.save(); err != nil {
+			l.fail(err)
+			return
+		}
+	}
+	l.purge(l.cfg.Keep)
+	if l.total() > l.cfg.Cap {
+		if err := l.shrink(); err != nil {
+			l.fail(err)
+		}
+	}
+}
+
+// save makes the reader's place durable.
+func (l *Log) save() error {
+	if l.acked == l.saved {
+		return nil
+	}
+	if err := WriteFile(l.cfg.FS, ackedName, appendAcked(l.acked)); err != nil {
+		return err
+	}
+	l.saved, l.savedAt = l.acked, l.now
+	return nil
+}
+
+// Ack says that a record and all before it need not be kept.
+func (l *Log) Ack(r Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.numbering != l.numbering || r.Seq >= l.next {
+		return // read before the numbers were given anew: it comes again
+	}
+	l.acked = max(l.acked, r.Seq)
+	if l.failing { // what is acknowledged needs no place in memory
+		l.forget(l.acked)
+	}
+}
+
+// Acked returns the number up to which records are acknowledged.
+func (l *Log) Acked() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acked
+}
+
+// Stats returns how the log is.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Last, s.Durable, s.Acked = l.next-1, l.durable, l.acked
+	s.Bytes, s.Segments = l.total(), len(l.segments)
+	s.MemoryRecords, s.MemoryBytes = len(l.pending), l.memory
+	s.Failing = l.failing
+	if l.reason != nil {
+		s.Reason = l.reason.Error()
+	}
+	return s
+}
+
+// Close makes everything durable and closes the log.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failing {
+		l.recover()
+	}
+	err := l.save()
+	if e := l.closeSegment(); err == nil {
+		err = e
+	}
+	if err == nil && l.failing {
+		err = l.reason
+	}
+	return err
+}
+
+func (l *Log) total() (sum int64) {
+	for _, s := range l.segments {
+		sum += s.size
+	}
+	return sum
+}
+
+// appendAcked is the content of the file with the reader's place.
+func appendAcked(seq uint64) []byte {
+	s := fmt.Sprintf("%d", seq)
+	return fmt.Appendf(nil, "%s %08x\n", s, crc32.Checksum([]byte(s), castagnoli))
+}
+
+// parseAcked reads it; 0 if it is damaged.
+func parseAcked(b []byte) uint64 {
+	var seq uint64
+	var sum uint32
+	if n, err := fmt.Sscanf(string(b), "%d %x\n", &seq, &sum); n != 2 || err != nil ||
+		crc32.Checksum(fmt.Appendf(nil, "%d", seq), castagnoli) != sum {
+		return 0
+	}
+	return seq
+}
+
+// String is the identity of a record of the epoch.
+func (e Epoch) String() string { return fmt.Sprintf("%016x", binary.BigEndian.Uint64(e[:])) }
