@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -99,7 +100,6 @@ type Energy struct {
 
 // Self is how telemetry itself is.
 type Self struct {
-	Record          uint64 // number of the record that is made now
 	Queued          uint64 // records that home does not have yet
 	QueuedEvents    uint64
 	DiskBytes       int64
@@ -148,14 +148,6 @@ type Sample struct {
 	Values []float64
 }
 
-// SameSeries tells whether two samples have the same series in the same order,
-// so that one schema serves both.
-func (s *Sample) SameSeries(o *Sample) bool {
-	return slices.EqualFunc(s.Series, o.Series, func(a, b Series) bool {
-		return a.Name == b.Name && slices.Equal(a.Labels, b.Labels)
-	})
-}
-
 // Find returns the value of a series by its ID.
 func (s *Sample) Find(id string) (float64, bool) {
 	for i := range s.Series {
@@ -176,6 +168,58 @@ func (s *Sample) add(d *Def, v float64, labels []string) {
 		ser.Key = len(ser.Labels)
 	}
 	s.Series, s.Values = append(s.Series, ser), append(s.Values, v)
+}
+
+// maxUnion bounds a Union; then it begins anew.
+const maxUnion = 4000
+
+// Union keeps the places of series that come and go, such as alarms, so that a
+// schema lasts.
+type Union struct {
+	Series []Series
+	Values []float64 // of the sample added last; NaN: it had none
+	places map[string]int
+}
+
+// Add takes over the values of a sample. It tells whether the series have
+// changed; Series is then another slice, the one before stays as it is.
+func (u *Union) Add(s *Sample) (changed bool) {
+	if u.places == nil || len(u.Series)+len(s.Series) > maxUnion {
+		u.Series, u.places, changed = nil, map[string]int{}, true
+	}
+	places := make([]int, len(s.Series))
+	for i := range s.Series {
+		key := s.Series[i].full()
+		at, ok := u.places[key]
+		if !ok {
+			if !changed {
+				u.Series, changed = slices.Clone(u.Series), true
+			}
+			at = len(u.Series)
+			u.Series = append(u.Series, s.Series[i])
+			u.places[key] = at
+		}
+		places[i] = at
+	}
+	u.Values = make([]float64, len(u.Series))
+	for i := range u.Values {
+		u.Values[i] = math.NaN()
+	}
+	for i, at := range places {
+		u.Values[at] = s.Values[i]
+	}
+	return changed
+}
+
+// full is a series' name and all its labels.
+func (s *Series) full() string {
+	var b strings.Builder
+	b.WriteString(s.Name)
+	for _, l := range s.Labels {
+		b.WriteByte(0)
+		b.WriteString(l.Value)
+	}
+	return b.String()
 }
 
 // Units as Prometheus writes them, after OpenTelemetry's compatibility rules.

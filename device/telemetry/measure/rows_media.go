@@ -5,13 +5,16 @@ import (
 	"quartet/device/health"
 )
 
+// Record names each record that goes home; who sends it fills it in. It is not
+// in a Sample.
+var Record = Def{Name: "quartet.telemetry.record", Unit: "{record}", Labels: []string{"epoch", "boot", "clock"},
+	Text: "Number of the record that the points of this instant came in. With `service.instance.id` and `epoch` (of the process that made it) it is the record's identity, by which doubles are found; `boot` is the machine's boot, `clock` how its time was found."}
+
 // overall is what a box has once, whatever it does.
 var overall = []row[Snapshot]{
 	gauge("quartet.up", "{box}", nil, 0, "1 when the media plane answers.", "", func(n *Snapshot) float64 { return flag(n.Box != nil) }),
 	gauge("quartet.streaming", "{box}", nil, 0, "1 while a feed is there and at least one path is up.", "Link: Streaming",
 		func(n *Snapshot) float64 { return flag(n.Box != nil && Streaming(n.Box)) }),
-	gauge("quartet.telemetry.record", "{record}", nil, 0, "Number of this record. With `service.instance.id` it is the record's identity: a store that keeps every request (a queue, a file) finds doubles by it.", "",
-		func(n *Snapshot) float64 { return float64(n.Self.Record) }),
 	gauge("quartet.telemetry.queued", "{record}", nil, 0, "Records of metrics that home does not have yet.", "", func(n *Snapshot) float64 { return float64(n.Self.Queued) }),
 	gauge("quartet.telemetry.queued_events", "{record}", nil, 0, "Alarms and audit records that home does not have yet.", "", func(n *Snapshot) float64 { return float64(n.Self.QueuedEvents) }),
 	gauge("quartet.telemetry.oldest", "s", nil, 0, "Age of the oldest record that home does not have yet.", "", func(n *Snapshot) float64 { return n.Self.OldestSeconds }),

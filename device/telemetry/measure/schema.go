@@ -54,9 +54,14 @@ func ParseSchema(b []byte) (list []Series, err error) {
 // bytes. Whole numbers are a varint whose lowest bit is 0. Of other gauges seven
 // digits are kept, which is more than any of them is good for: the bits of a
 // float32, turned round so that the zeros of short fractions are in front, as a
-// varint that ends in 01. The rest is 11 and eight bytes.
+// varint that ends in 01. What is absent, NaN, is 7. The rest is 3 and eight
+// bytes.
 func AppendValues(b []byte, series []Series, values []float64) []byte {
 	for i, v := range values {
+		if math.IsNaN(v) {
+			b = append(b, 7)
+			continue
+		}
 		if n := int64(v); float64(n) == v && n < 1<<61 && n > -1<<61 {
 			zigzag := uint64(n<<1) ^ uint64(n>>63)
 			b = binary.AppendUvarint(b, zigzag<<1)
@@ -103,6 +108,8 @@ func ParseValues(b []byte, n int) ([]float64, error) {
 			list[i] = float64(int64(u>>1) ^ -int64(u&1))
 		case u&2 == 0:
 			list[i] = widen(math.Float32frombits(bits.Reverse32(uint32(u >> 2))))
+		case u == 7:
+			list[i] = math.NaN()
 		default:
 			if len(b) < 8 {
 				return nil, errValues

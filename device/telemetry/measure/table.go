@@ -188,6 +188,7 @@ func Table() []Def {
 		}
 	}
 	defs(add, overall)
+	add(Record)
 	defs(add, boxRows)
 	defs(add, inputLegRows)
 	defs(add, engineRows)

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -46,8 +47,9 @@ type Config struct {
 	Memory int
 	// Retry is how long a disk that failed is left alone. 0: 5 s.
 	Retry time.Duration
-	// Preamble is what a reader of a segment that begins now has to know; at most
-	// 65535 bytes, which is checked. May be nil.
+	// Preamble is what a reader has to know to understand records appended now; at
+	// most 65535 bytes, which is checked. When it changes, a new segment is begun.
+	// What it returned is not changed later. May be nil.
 	Preamble func() []byte
 	// Thin tells whether records of a kind may be thinned out when the log is
 	// full. nil: none; then the oldest segments are removed.
@@ -227,7 +229,7 @@ func (l *Log) Append(now time.Duration, kind Kind, data []byte) (Epoch, uint64) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now = now
-	r := Record{Epoch: l.epoch, Seq: l.next, Kind: kind, Data: slices.Clone(data), numbering: l.numbering}
+	r := Record{Epoch: l.epoch, Seq: l.next, Kind: kind, Data: slices.Clone(data), Preamble: l.current(), numbering: l.numbering}
 	l.next++
 	l.hold(r)
 	if !l.failing {
@@ -256,13 +258,13 @@ func (l *Log) hold(r Record) {
 
 // write writes a record to the open segment, or to a new one.
 func (l *Log) write(r Record) error {
-	if l.file != nil && l.segments[len(l.segments)-1].size >= l.cfg.SegmentBytes {
+	if l.file != nil && (l.segments[len(l.segments)-1].size >= l.cfg.SegmentBytes || !bytes.Equal(r.Preamble, l.preamble)) {
 		if err := l.closeSegment(); err != nil {
 			return err
 		}
 	}
 	if l.file == nil {
-		if err := l.begin(r.Seq); err != nil {
+		if err := l.begin(r.Seq, r.Preamble); err != nil {
 			return err
 		}
 	}
@@ -277,14 +279,8 @@ func (l *Log) write(r Record) error {
 }
 
 // begin begins a segment.
-func (l *Log) begin(first uint64) error {
-	l.preamble = nil
-	if l.cfg.Preamble != nil {
-		if l.preamble = l.cfg.Preamble(); len(l.preamble) > maxPreamble {
-			l.cfg.Log.Error("spool: the preamble is too long; records of this segment cannot be read", "bytes", len(l.preamble))
-			l.preamble = nil
-		}
-	}
+func (l *Log) begin(first uint64, preamble []byte) error {
+	l.preamble = preamble
 	s := &segment{id: l.nextID, epoch: l.epoch, first: first}
 	l.nextID++
 	f, err := l.cfg.FS.Create(s.name())
@@ -316,14 +312,17 @@ func (l *Log) closeSegment() error {
 	return err
 }
 
-// Rotate begins a new segment with the next record, because the preamble has
-// changed.
-func (l *Log) Rotate() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.closeSegment(); err != nil {
-		l.fail(err)
+// current is the preamble of records appended now.
+func (l *Log) current() []byte {
+	if l.cfg.Preamble == nil {
+		return nil
 	}
+	p := l.cfg.Preamble()
+	if len(p) > maxPreamble {
+		l.cfg.Log.Error("spool: the preamble is too long; records cannot be understood without it", "bytes", len(p))
+		return nil
+	}
+	return p
 }
 
 // sync makes what was written durable.
@@ -393,7 +392,7 @@ func (l *Log) recover() {
 	l.failing = false
 	if len(l.pending) == 0 {
 		// Nothing to write: an empty segment tells whether the disk is well.
-		if err := l.begin(l.next); err != nil {
+		if err := l.begin(l.next, l.current()); err != nil {
 			l.fail(err)
 			return
 		}

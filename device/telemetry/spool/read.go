@@ -25,7 +25,6 @@ func (l *Log) After(seq uint64, limit int) ([]Record, error) {
 		return list, nil
 	}
 	last := seq
-	var preamble []byte
 	for _, r := range l.pending {
 		if r.Seq <= seq || r.Seq <= l.durable {
 			continue
@@ -33,10 +32,7 @@ func (l *Log) After(seq uint64, limit int) ([]Record, error) {
 		if limit <= 0 {
 			break
 		}
-		if preamble == nil && l.cfg.Preamble != nil {
-			preamble = l.cfg.Preamble()
-		}
-		r.Preamble, r.Missing = preamble, r.Seq-last-1
+		r.Missing = r.Seq - last - 1
 		last = r.Seq
 		limit -= len(r.Data) + recordHead
 		list = append(list, r)
