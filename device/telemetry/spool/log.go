@@ -47,6 +47,9 @@ type Config struct {
 	Memory int
 	// Retry is how long a disk that failed is left alone. 0: 5 s.
 	Retry time.Duration
+	// Probe is after how long without a record the disk is tried, so that its
+	// failure is known before the next one. 0: never.
+	Probe time.Duration
 	// Preamble is what a reader has to know to understand records appended now; at
 	// most 65535 bytes, which is checked. When it changes, a new segment is begun.
 	// What it returned is not changed later. May be nil.
@@ -87,6 +90,7 @@ type Log struct {
 	acked    uint64
 	saved    uint64 // acked, as on disk
 	savedAt  time.Duration
+	wroteAt  time.Duration
 	// loaded: the folder has been read. numbering counts how often numbers were
 	// given anew, because it could not be read at the start.
 	loaded    bool
@@ -126,6 +130,7 @@ const (
 	// saveEvery is how often the reader's place is saved: what is sent twice after
 	// a power cut bears the same identities.
 	saveEvery = time.Minute
+	probeName = "probe"
 )
 
 // Open opens a log, or makes one. A disk that fails is no error: the log begins
@@ -223,12 +228,14 @@ func lastRecord(fs FS, s *segment) (last uint64, end int64, err error) {
 	}
 }
 
-// Append adds a record and returns its number. It is durable after the next
+// Append adds a record, of at most 1 MiB of data (the rest is cut off), and
+// returns its number. It is durable after the next
 // Sync; until then, and while the disk fails, it is in memory.
 func (l *Log) Append(now time.Duration, kind Kind, data []byte) (Epoch, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now = now
+	data = data[:min(len(data), maxRecord)]
 	r := Record{Epoch: l.epoch, Seq: l.next, Kind: kind, Data: slices.Clone(data), Preamble: l.current(), numbering: l.numbering}
 	l.next++
 	l.hold(r)
@@ -274,7 +281,7 @@ func (l *Log) write(r Record) error {
 		return err
 	}
 	l.segments[len(l.segments)-1].size += int64(len(b))
-	l.written = r.Seq
+	l.written, l.wroteAt = r.Seq, l.now
 	return nil
 }
 
@@ -447,6 +454,14 @@ func (l *Log) Tick(now time.Duration) {
 		if l.failing {
 			return
 		}
+	}
+	if l.cfg.Probe > 0 && now-l.wroteAt > l.cfg.Probe {
+		// Nobody would know that the disk fails before the next record.
+		if err := WriteFile(l.cfg.FS, probeName, nil); err != nil {
+			l.fail(err)
+			return
+		}
+		l.wroteAt = now
 	}
 	if now >= l.savedAt+saveEvery {
 		if err := l.save(); err != nil {

@@ -1,6 +1,9 @@
 package system
 
 import (
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,4 +31,20 @@ func (Clock) Synchronised() bool {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)
 	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}
+
+// Self is the processor time and the resident memory of this process, in
+// seconds and bytes.
+func Self() (cpu, resident float64) {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) == nil {
+		cpu = time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+	}
+	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			pages, _ := strconv.ParseFloat(f[1], 64)
+			resident = pages * float64(os.Getpagesize())
+		}
+	}
+	return cpu, resident
 }

@@ -80,6 +80,9 @@ func TestThisMachine(t *testing.T) {
 	if a <= 0 || b < a || c.Wall().IsZero() {
 		t.Error(a, b)
 	}
+	if cpu, resident := Self(); cpu <= 0 || resident < 1<<20 {
+		t.Error(cpu, resident)
+	}
 	c.Synchronised() // either; it must not fail
 }
 
