@@ -96,6 +96,29 @@ check: $(SRTLIB) ## format, vet, lint, test
 	$(MAKE) lint
 	$(MAKE) test
 
+# The OpenTelemetry Collector that tests talk to, from its own modules: the
+# manifest says which. Its builder's version and those need not be the same.
+OCB_VER    := v0.164.0
+OCB        := $(BUILD)/bin/ocb-$(OCB_VER)
+COLLECTOR  := $(BUILD)/otelcol/otelcol
+
+$(OCB): | deps-build
+	GOFLAGS= CGO_LDFLAGS= GOBIN=$(CURDIR)/$(@D) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OCB_VER)
+	@mv $(@D)/builder $@
+
+$(COLLECTOR): tests/collector/builder.yaml $(OCB)
+	GOFLAGS= CGO_LDFLAGS= CGO_ENABLED=0 $(OCB) --config $< --skip-strict-versioning
+	@touch $@
+
+.PHONY: test-collector
+test-collector: $(COLLECTOR) ## telemetry against a real OpenTelemetry Collector, restarted in the middle; builds it first, some 5 minutes
+	$(GO) test -count=1 -timeout 10m -v ./tests/collector -args -collector $(CURDIR)/$(COLLECTOR)
+
+BOXES ?= 1000
+.PHONY: fleet
+fleet: $(COLLECTOR) ## BOXES (1000) against that Collector, with figures
+	$(GO) run ./tests/fleet --collector $(COLLECTOR) --boxes $(BOXES)
+
 .PHONY: bench
 bench: deps-build+bench build ## against srt-live-transmit and librist; writes build/bench/report.md
 	$(GO) run ./tests/bench --bin $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)

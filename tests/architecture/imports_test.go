@@ -54,7 +54,9 @@ var directions = []struct {
 	{"device/control", []string{"device/health"}},
 	{"device/network", []string{"device/config"}},
 	{"device/notify", nil},
-	{"device/telemetry/...", []string{"device/config", "device/control", "device/health"}},
+	{"device/telemetry/spool", nil},
+	{"device/telemetry/system", nil},
+	{"device/telemetry/...", []string{"device/config", "device/control", "device/health", "device/telemetry/..."}},
 	{"device/web/...", []string{"device/config", "device/control", "device/health"}},
 	{"device/...", []string{"device/..."}},
 

@@ -162,14 +162,14 @@ var arrivalRows = []row[control.Arrival]{
 	gauge("quartet.path.arrival.loss", "1", byPath, 1, "Share of packets lost on this path of late.", "MediaConnect: SourcePacketLossPercent", func(a *control.Arrival) float64 { return a.LossPercent / 100 }),
 	gauge("quartet.path.arrival.skew", "s", byPath, 1, "How much later than on the fastest path packets come.", "MediaConnect: SourceMergeLatency", func(a *control.Arrival) float64 { return a.SkewMS / 1000 }),
 	gauge("quartet.path.arrival.jitter", "s", byPath, 1, "Interarrival jitter at the gateway (RFC 3550).", "MediaConnect: SourceJitter", func(a *control.Arrival) float64 { return a.JitterMS / 1000 }),
-	counter(Box, "quartet.gateway.delivered", "{packet}", byPath, 1, "Packets that this path's gateway released.", "MediaConnect: SourceTotalPackets", func(a *control.Arrival) float64 { return float64(a.Merged.Delivered) }),
-	counter(Box, "quartet.gateway.by_parity", "{packet}", byPath, 1, "Of those, recovered by parity.", "MediaConnect: SourceFECRecovered", func(a *control.Arrival) float64 { return float64(a.Merged.ByParity) }),
-	counter(Box, "quartet.gateway.lost", "{packet}", byPath, 1, "Packets missing in what this path's gateway released.", "MediaConnect: SourceNotRecoveredPackets; Link: NotRecoveredPackets", func(a *control.Arrival) float64 { return float64(a.Merged.Lost) }),
-	gauge("quartet.gateway.margin", "s", byPath, 1, "Least time that a packet was there before its release.", "", func(a *control.Arrival) float64 { return a.Merged.MarginMS / 1000 }),
-	gauge("quartet.gateway.latency", "s", byPath, 1, "Latency of the gateway's release clock.", "MediaConnect: SourceMergeLatency", func(a *control.Arrival) float64 { return a.Merged.LatencyMS / 1000 }),
-	gauge("quartet.gateway.bitrate", "bit/s", byPath, 1, "Transport stream that the gateway releases.", "MediaConnect: SourceBitRate", func(a *control.Arrival) float64 { return float64(a.Merged.BitrateBPS) }),
-	counter(Box, "quartet.gateway.digest.compared", "{window}", byPath, 1, "Windows of 1024 packets in which what was sent and what was released were compared.", "", func(a *control.Arrival) float64 { return float64(a.Digest.Compared) }),
-	counter(Box, "quartet.gateway.digest.different", "{window}", byPath, 1, "Of those, not equal.", "MediaConnect: SourceMergeStatusWarnMismatch", func(a *control.Arrival) float64 { return float64(a.Digest.Different) }),
+	counter(Box, "quartet.path.merged.delivered", "{packet}", byPath, 1, "Packets that this path's gateway released.", "MediaConnect: SourceTotalPackets", func(a *control.Arrival) float64 { return float64(a.Merged.Delivered) }),
+	counter(Box, "quartet.path.merged.by_parity", "{packet}", byPath, 1, "Of those, recovered by parity.", "MediaConnect: SourceFECRecovered", func(a *control.Arrival) float64 { return float64(a.Merged.ByParity) }),
+	counter(Box, "quartet.path.merged.lost", "{packet}", byPath, 1, "Packets missing in what this path's gateway released.", "MediaConnect: SourceNotRecoveredPackets; Link: NotRecoveredPackets", func(a *control.Arrival) float64 { return float64(a.Merged.Lost) }),
+	gauge("quartet.path.merged.margin", "s", byPath, 1, "Least time that a packet was there before its release.", "", func(a *control.Arrival) float64 { return a.Merged.MarginMS / 1000 }),
+	gauge("quartet.path.merged.latency", "s", byPath, 1, "Latency of the gateway's release clock.", "MediaConnect: SourceMergeLatency", func(a *control.Arrival) float64 { return a.Merged.LatencyMS / 1000 }),
+	gauge("quartet.path.merged.bitrate", "bit/s", byPath, 1, "Transport stream that the gateway releases.", "MediaConnect: SourceBitRate", func(a *control.Arrival) float64 { return float64(a.Merged.BitrateBPS) }),
+	counter(Box, "quartet.path.merged.digest.compared", "{window}", byPath, 1, "Windows of 1024 packets in which what was sent and what was released were compared.", "", func(a *control.Arrival) float64 { return float64(a.Digest.Compared) }),
+	counter(Box, "quartet.path.merged.digest.different", "{window}", byPath, 1, "Of those, not equal.", "MediaConnect: SourceMergeStatusWarnMismatch", func(a *control.Arrival) float64 { return float64(a.Digest.Different) }),
 }
 
 var byScope = []string{"scope", "name"}
