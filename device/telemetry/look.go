@@ -67,7 +67,7 @@ func (t *Telemetry) look(ctx context.Context) {
 	t.refused.Tick(now)
 	if now-t.savedAt >= saveEvery || was != is {
 		t.savedAt = now
-		t.save()
+		t.save(hour)
 	}
 	t.complain(now)
 	if was != is {
@@ -120,18 +120,19 @@ func (t *Telemetry) oldestQueued(now time.Duration) time.Duration {
 	if err != nil || len(list) == 0 {
 		return 0
 	}
-	boot, series, err := parsePreamble(list[0].Preamble)
-	if err != nil {
-		return 0
+	if h := &t.head; h.seq != list[0].Seq || h.epoch != list[0].Epoch {
+		boot, series, err := parsePreamble(list[0].Preamble)
+		s := sample{Series: series}
+		if err != nil || s.parseSample(list[0].Data) != nil {
+			return 0
+		}
+		h.epoch, h.seq, h.boot, h.mono = list[0].Epoch, list[0].Seq, boot, s.Mono
 	}
-	s := sample{Series: series}
-	if s.parseSample(list[0].Data) != nil {
-		return 0
-	}
+	boot, mono := t.head.boot, t.head.mono
 	if boot == t.boot {
-		return now - s.Mono
+		return now - mono
 	}
-	then, a := t.line.at(boot, s.Mono)
+	then, a := t.line.at(boot, mono)
 	today, b := t.line.at(t.boot, now)
 	if a == ClockUnset || b == ClockUnset {
 		return now // at least

@@ -52,7 +52,7 @@ func FuzzParse(f *testing.F) {
 		l.load(data, "boot")
 		l.at("boot", 0)
 		var r reliability
-		r.load(data)
+		r.load(data, preamble)
 		r.report(0)
 	})
 }

@@ -69,15 +69,48 @@ type reliability struct {
 	started bool
 }
 
-func (r *reliability) load(b []byte) {
+// load takes over what was saved: all hours, and the last one anew.
+func (r *reliability) load(all, now []byte) {
 	var list []*record
-	if json.Unmarshal(b, &list) == nil {
+	if json.Unmarshal(all, &list) == nil {
 		r.records = slices.DeleteFunc(list, func(x *record) bool { return x == nil })
+	}
+	list = nil
+	if json.Unmarshal(now, &list) != nil {
+		return
+	}
+	for _, x := range list {
+		if x == nil || len(x.Slots) != 1 {
+			continue
+		}
+		mine := r.scope(x.Scope, x.Name)
+		mine.Total, mine.Seen = x.Total, x.Seen
+		if n := len(mine.Slots); n > 0 && mine.Slots[n-1].Hour == x.Slots[0].Hour {
+			mine.Slots[n-1] = x.Slots[0]
+		} else {
+			mine.Slots = append(mine.Slots, x.Slots[0])
+		}
 	}
 }
 
-func (r *reliability) save() []byte {
-	b, err := json.Marshal(r.records)
+// saveAll returns all hours; saveNow the last one alone, which is small and can
+// be written each minute.
+func (r *reliability) saveAll() []byte { return marshal(r.records) }
+
+func (r *reliability) saveNow() []byte {
+	list := make([]*record, 0, len(r.records))
+	for _, x := range r.records {
+		if n := len(x.Slots); n > 0 {
+			y := *x
+			y.Slots = x.Slots[n-1:]
+			list = append(list, &y)
+		}
+	}
+	return marshal(list)
+}
+
+func marshal(list []*record) []byte {
+	b, err := json.Marshal(list)
 	if err != nil {
 		return nil
 	}

@@ -145,9 +145,16 @@ type Telemetry struct {
 	energyAt  time.Duration
 	sampledAt time.Duration
 	savedAt   time.Duration
-	boxStart  time.Duration // of quartetd, monotonic; -1: not known
-	oldest    time.Duration // age of the oldest record that is queued
-	lost      uint64        // records that were lost at the last look
+	savedHour int64
+	head      struct { // the oldest record that is queued
+		epoch spool.Epoch
+		seq   uint64
+		boot  string
+		mono  time.Duration
+	}
+	boxStart time.Duration // of quartetd, monotonic; -1: not known
+	oldest   time.Duration // age of the oldest record that is queued
+	lost     uint64        // records that were lost at the last look
 
 	mu          sync.Mutex
 	settings    Settings
@@ -193,10 +200,11 @@ func New(cfg Config) (*Telemetry, error) {
 	t.started = t.clock.Monotonic()
 	t.boot = cmp.Or(cfg.Machine.Read().BootID, "unknown")
 	t.state = cfg.FS("state-v1")
-	b, _ := spool.ReadFile(t.state, "clock.json", 1<<20) // what is not there is not known
+	b, _ := spool.ReadFile(t.state, clockFile, 1<<20) // what is not there is not known
 	t.line.load(b, t.boot)
-	b, _ = spool.ReadFile(t.state, "reliability.json", 16<<20)
-	t.judge.load(b)
+	all, _ := spool.ReadFile(t.state, reliabilityAll, 16<<20)
+	now, _ := spool.ReadFile(t.state, reliabilityNow, 1<<20)
+	t.judge.load(all, now)
 	t.history = history.New(24*time.Hour, t.resolve)
 	t.metrics = spool.Open(spool.Config{FS: cfg.FS("metrics-v1"), Cap: Cap, Keep: keepSent, Probe: DefaultInterval, Random: crand.Read, Log: t.log,
 		Preamble: func() []byte {
@@ -258,7 +266,7 @@ func (t *Telemetry) Run(ctx context.Context) error {
 		}
 	}
 	group.Wait()
-	t.save()
+	t.save(t.savedHour)
 	return errors.Join(t.metrics.Close(), t.events.Close(), t.refused.Close())
 }
 
@@ -362,16 +370,27 @@ func (t *Telemetry) resolve(s history.Stamp) time.Time {
 	return s.Wall
 }
 
+// Files of the state folder.
+const (
+	clockFile      = "clock.json"
+	reliabilityAll = "reliability.json"     // once an hour
+	reliabilityNow = "reliability-now.json" // the last hour, each minute
+)
+
 // save makes the small files durable.
-func (t *Telemetry) save() {
-	if b := t.line.save(); b != nil {
-		if err := spool.WriteFile(t.state, "clock.json", b); err != nil {
-			t.log.Warn("telemetry: cannot write what is known of the clock", "error", err)
+func (t *Telemetry) save(hour int64) {
+	write := func(name string, b []byte) {
+		if b == nil {
+			return
+		}
+		if err := spool.WriteFile(t.state, name, b); err != nil {
+			t.log.Warn("telemetry: cannot write "+name, "error", err)
 		}
 	}
-	if b := t.judge.save(); b != nil {
-		if err := spool.WriteFile(t.state, "reliability.json", b); err != nil {
-			t.log.Warn("telemetry: cannot write reliability", "error", err)
-		}
+	write(clockFile, t.line.save())
+	if hour != t.savedHour {
+		t.savedHour = hour
+		write(reliabilityAll, t.judge.saveAll())
 	}
+	write(reliabilityNow, t.judge.saveNow())
 }

@@ -475,7 +475,7 @@ func TestReliability(t *testing.T) {
 		t.Errorf("not reported: %v", want)
 	}
 	var again reliability
-	again.load(r.save())
+	again.load(r.saveAll(), r.saveNow())
 	if len(again.report(1000)) != 7 || again.report(1000)[0].Observed != 17 {
 		t.Errorf("%+v", again.report(1000))
 	}
@@ -485,5 +485,9 @@ func TestReliability(t *testing.T) {
 	if m := again.records[0].window(1000+slotCount, slotCount); m.Observed != 0 {
 		t.Error("a month does not end")
 	}
-	again.load([]byte("{")) // damaged: begins anew
+	again = reliability{}
+	again.load([]byte("{"), r.saveNow()) // one of the two is damaged
+	if len(again.report(1000)) != 7 || again.report(1000)[0].Day.Observed != 17 {
+		t.Errorf("%+v", again.report(1000))
+	}
 }
