@@ -377,7 +377,7 @@ func (b *bed) start() {
 		HealthNow: func() time.Duration { return time.Since(begin) }, Wall: func(d time.Duration) time.Time { return begin.Add(d) },
 		Product:   func() Product { return Product{Serial: "Q1", Version: "test"} },
 		Settings:  Settings{Enabled: true, Endpoint: "https://home.example:4318"},
-		Transport: b.home,
+		Transport: b.home, Self: func() (float64, float64) { return 1, 1 << 20 },
 		FS: func(name string) spool.FS {
 			if b.disks[name] == nil {
 				b.disks[name] = &memory{files: map[string][]byte{}}

@@ -176,7 +176,7 @@ func supply(sensors []system.Sensor) (watts float64, known bool) {
 // self is how telemetry itself is.
 func (t *Telemetry) self(now time.Duration) measure.Self {
 	m, e := t.metrics.Stats(), t.events.Stats()
-	cpu, resident := system.Self()
+	cpu, resident := t.cfg.Self()
 	s := measure.Self{Queued: m.Last - m.Acked, QueuedEvents: e.Last - e.Acked, DiskBytes: m.Bytes + e.Bytes, MemoryRecords: m.MemoryRecords + e.MemoryRecords,
 		DiskFailing: m.Failing || e.Failing, OldestSeconds: t.oldest.Seconds(), Lost: m.Dropped + m.Thinned + m.Removed + e.Dropped + e.Removed,
 		ProcessCPU: cpu, ProcessResident: resident}

@@ -114,6 +114,7 @@ type Config struct {
 	// For tests. nil: the folder, and the network.
 	FS        func(name string) spool.FS
 	Transport http.RoundTripper
+	Self      func() (cpu, resident float64) // system.Self
 	// Look is how often the media plane is asked. 0: 1 s.
 	Look time.Duration
 }
@@ -192,6 +193,9 @@ func New(cfg Config) (*Telemetry, error) {
 	}
 	if cfg.Product == nil {
 		cfg.Product = func() Product { return Product{} }
+	}
+	if cfg.Self == nil {
+		cfg.Self = system.Self
 	}
 	cfg.Look = cmp.Or(cfg.Look, time.Second)
 	t := &Telemetry{cfg: cfg, log: cfg.Log, clock: cfg.Clock, settings: cfg.Settings, changed: make(chan struct{}, 1),

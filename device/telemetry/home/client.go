@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -69,6 +70,9 @@ type Client struct {
 	base *url.URL
 	set  Settings
 	http *http.Client
+
+	mu   sync.Mutex
+	gzip *gzip.Writer
 }
 
 // maxAnswer is how much of an answer is read.
@@ -166,11 +170,7 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 
 // Post sends a request's body, compressed, and says what became of it.
 func (c *Client) Post(ctx context.Context, signal string, body []byte) Outcome {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is right
-	_, _ = z.Write(body)                            // memory does not fail
-	_ = z.Close()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+"/v1/"+signal, &b)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+"/v1/"+signal, bytes.NewReader(c.compress(body)))
 	if err != nil {
 		return Outcome{Verdict: Again, Reason: err.Error()}
 	}
@@ -191,6 +191,20 @@ func (c *Client) Post(ctx context.Context, signal string, body []byte) Outcome {
 		return Outcome{Verdict: Again, Status: resp.StatusCode, Reason: "the answer was cut off: " + err.Error()}
 	}
 	return judge(resp.StatusCode, resp.Header, answer)
+}
+
+// compress returns a body as gzip. The compressor is large and used again.
+func (c *Client) compress(body []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b bytes.Buffer
+	if c.gzip == nil {
+		c.gzip, _ = gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level is right
+	}
+	c.gzip.Reset(&b)
+	_, _ = c.gzip.Write(body) // memory does not fail
+	_ = c.gzip.Close()
+	return b.Bytes()
 }
 
 // judge says what an answer means (OTLP specification, "OTLP/HTTP Response").
