@@ -3,11 +3,14 @@ package telemetry
 import (
 	"bytes"
 	"io"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 
+	"quartet/device/health"
 	"quartet/device/telemetry/measure"
 )
 
@@ -55,4 +58,27 @@ func FuzzParse(f *testing.F) {
 		r.load(data, preamble)
 		r.report(0)
 	})
+}
+
+// TestConditionsAreExplained: every condition is complete and in the manual.
+func TestConditionsAreExplained(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/telemetry.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range Catalogue() {
+		if !bytes.Contains(manual, []byte("| `"+string(d.Code)+"` | "+d.Severity.String()+" |")) {
+			t.Errorf("docs/telemetry.md does not explain %s, or not as %s", d.Code, d.Severity)
+		}
+		if d.Text == "" || strings.HasSuffix(d.Text, ".") || !strings.HasSuffix(d.Remedy, ".") {
+			t.Errorf("%s: %q %q", d.Code, d.Text, d.Remedy)
+		}
+	}
+	seen := map[health.Code]bool{}
+	for _, d := range append(health.Catalogue(), Catalogue()...) {
+		if seen[d.Code] {
+			t.Errorf("%s twice", d.Code)
+		}
+		seen[d.Code] = true
+	}
 }

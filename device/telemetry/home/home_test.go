@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
@@ -257,22 +258,23 @@ func TestEncode(t *testing.T) {
 
 // TestCancel: a courier ends at once, whatever it waits for.
 func TestCancel(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	client, err := NewClient(Settings{Endpoint: "https://127.0.0.1:9", TLS: func() (*tls.Config, error) { return nil, errors.New("none") }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &Courier{Signal: SignalLogs, Random: func() float64 { return 1 }, Most: 1}
-	done := make(chan struct{})
-	go func() { c.Run(ctx, client, nil); close(done) }()
-	for c.Stats().Retries == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	<-done
-	if s := c.Stats(); s.State != Retrying || !strings.Contains(s.Reason, "none") {
-		t.Errorf("%+v", s)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		client, err := NewClient(Settings{Endpoint: "https://127.0.0.1:9", TLS: func() (*tls.Config, error) { return nil, errors.New("none") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &Courier{Signal: SignalLogs, Random: func() float64 { return 1 }, Most: 1}
+		done := make(chan struct{})
+		go func() { c.Run(ctx, client, nil); close(done) }()
+		synctest.Wait()
+		begin := time.Now()
+		cancel()
+		<-done
+		if s := c.Stats(); s.State != Retrying || !strings.Contains(s.Reason, "none") || !time.Now().Equal(begin) {
+			t.Errorf("%+v", s)
+		}
+	})
 }
 
 func FuzzAnswer(f *testing.F) {
