@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var shown = regexp.MustCompile(`\b(?:quartet|hw|system|process)_[a-z0-9_]+`)
+var shown = regexp.MustCompile(`\b(?:quartet|hw|system|process)_[a-zA-Z0-9_]+`)
 
 // TestExamplesNameMetricsThatExist: what the dashboard, the rules and the
 // manuals name in Prometheus' form is in the table, with labels that it has.
@@ -38,7 +38,7 @@ func TestExamplesNameMetricsThatExist(t *testing.T) {
 		}
 	}
 	// Labels in selectors, of the metric that they select.
-	selector := regexp.MustCompile(`\b((?:quartet|hw|system|process)_[a-z0-9_]+)\{([^}]*)\}`)
+	selector := regexp.MustCompile(`\b((?:quartet|hw|system|process)_[a-zA-Z0-9_]+)\{([^}]*)\}`)
 	label := regexp.MustCompile(`([a-z_]+)\s*(?:=|!=|=~)\\?"`)
 	for name := range least {
 		b, _ := os.ReadFile("../../../docs/" + name)
