@@ -14,8 +14,8 @@ var demoCommand = command{
 	name:  "demo",
 	short: "play the whole chain on this machine, with a bad network",
 	long: `
-Starts a live test picture, a box with four paths, a network in trouble, two
-legs of two gateways each, and receivers that compare what comes out with what
+Starts a live test picture, a box with four paths and its page, a network in
+trouble, two legs of two gateways each, and receivers that compare what comes out with what
 went in. Everything runs on the loopback of this machine. Ctrl-C ends it.
 
 With --duration it ends by itself; the exit code is 0 only if no leg that still
@@ -25,7 +25,7 @@ $ quartetctl demo --duration 30s
 $ quartetctl demo --input udp://239.1.1.1:5000?iface=eth1`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		o := demo.Options{}
-		f.StringVar(&o.Bin, "bin", "", "`FOLDER` of quartetd and quartet-gateway (default that of quartetctl)")
+		f.StringVar(&o.Bin, "bin", "", "`FOLDER` of the programs (default that of quartetctl)")
 		f.Var(secondsFlag{&o.Duration}, "duration", "end after this `TIME`, such as 30s or 30; without it, at Ctrl-C")
 		f.StringVar(&o.Input, "input", "", "`URL` of a feed of your own (udp:// or rtp://), or a V4L2 device (/dev/video0), instead of the test picture")
 		f.Var(durationFlag{&o.Latency}, "latency", "total latency, a `TIME` (default 300ms)")

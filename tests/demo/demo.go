@@ -8,8 +8,9 @@
 //	quartet-engine ─▶ feed ─ UDP ─▶ quartetd ─ SRT ×4 ─▶ relays ─▶ quartet-gateway ×4 ─ RTP ─▶ receivers
 //	                    └───────────── ledger: what went in ◀── compared ──┘
 //
-// quartetd and quartet-gateway are the real programs in processes of their own;
-// the relays and the receivers run here.
+// quartetd, quartet-gateway and quartet-manage, which serves the box's page, are
+// the real programs in processes of their own; the relays and the receivers run
+// here.
 package demo
 
 import (
@@ -29,7 +30,7 @@ import (
 
 // Options of a demo.
 type Options struct {
-	Bin      string        // folder of quartetd and quartet-gateway
+	Bin      string        // folder of the programs
 	Duration time.Duration // 0: until interrupted
 	Input    string        // udp:// or rtp:// address of a feed of the user's own, or a V4L2 device /dev/videoN; "": the test picture
 	Latency  time.Duration // total; 0: 300 ms
@@ -55,6 +56,7 @@ type demo struct {
 	ledger  *ledger.Ledger
 	outs    []*receiver
 	box     *process
+	manage  *process // the page
 	gws     []*process
 	plan    plan
 	trouble string // what the network suffers from now, in words
@@ -188,8 +190,10 @@ func (d *demo) setUp() error {
 // stopAll ends the programs, gateways last so that they hand on what the box
 // still sends.
 func (d *demo) stopAll() {
-	if d.box != nil {
-		d.box.stop()
+	for _, p := range []*process{d.manage, d.box} {
+		if p != nil {
+			p.stop()
+		}
 	}
 	var wg sync.WaitGroup
 	for _, g := range d.gws {

@@ -69,8 +69,8 @@ func (p *process) tail() string {
 
 // exited gives a process that has ended.
 func (d *demo) exited() <-chan *process {
-	c := make(chan *process, 1+len(d.gws))
-	for _, p := range append([]*process{d.box}, d.gws...) {
+	c := make(chan *process, 2+len(d.gws))
+	for _, p := range append([]*process{d.box, d.manage}, d.gws...) {
 		select {
 		case <-p.done:
 			c <- p
@@ -94,6 +94,9 @@ func (d *demo) startPrograms(ctx context.Context) error {
 	}
 	var err error
 	d.box, err = startProcess("quartetd", d.file("quartetd.log"),
-		d.opts.Bin+"/quartetd", "run", "--config", d.plan.boxConfig, "--data", d.file("data"))
-	return err
+		d.opts.Bin+"/quartetd", "run", "--config", d.plan.boxConfig, "--data", d.file("data"), "--key", d.keyFile())
+	if err != nil {
+		return err
+	}
+	return d.startPage()
 }

@@ -20,6 +20,8 @@ type plan struct {
 	rtp     []netip.AddrPort // receivers of the gateways' RTP
 	http    []netip.AddrPort // the gateways' status and metrics
 	picture netip.AddrPort   // a player may listen here
+	page    netip.AddrPort   // the box's page
+	claim   string           // its claim code
 	control string           // the box's socket
 
 	boxConfig     string
@@ -122,7 +124,10 @@ func (d *demo) writeConfigs() error {
 		}
 		d.plan.gatewayConfig = append(d.plan.gatewayConfig, file)
 	}
-	d.plan.boxConfig = d.file("box.json")
+	if err := d.preparePage(); err != nil {
+		return err
+	}
+	d.plan.boxConfig = d.file("etc/box.v1.json") // where quartet-manage looks for it
 	return os.WriteFile(d.plan.boxConfig, config.Encode(&box), 0o600)
 }
 
