@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,9 @@ type rig struct {
 	clockGood bool
 	reboots   int
 	audits    []Record
+
+	isDown atomic.Bool // restarting
+	back   time.Time   // until then
 
 	boots   int
 	u       *Updater

@@ -169,7 +169,7 @@ func TestInconclusiveIsHeldAgainst(t *testing.T) {
 		r.publish("1.1.0", trust.Custom{})
 		r.start()
 		defer func() { r.stop() }()
-		r.pass(30 * 24 * time.Hour)
+		r.pass(10 * 24 * time.Hour)
 		if got := r.outcomes(); len(got) != strikes || len(r.u.Blocked()) != 1 {
 			t.Errorf("%v, blocked %v; history %s", got, r.u.Blocked(), r.events())
 		}
@@ -374,7 +374,7 @@ func TestClockUnset(t *testing.T) {
 		r.clockGood = false
 		r.start()
 		defer func() { r.stop() }()
-		st := r.pass(50 * time.Hour)
+		st := r.pass(60 * time.Hour)
 		if !st.LastCheck.IsZero() || st.Update != nil || st.ClockGood {
 			t.Errorf("%+v", st)
 		}

@@ -68,8 +68,13 @@ func FuzzParseCustom(f *testing.F) {
 
 // signed puts a signature of the role's key on anything that go-tuf reads as
 // metadata; what it does not read stays as it is.
-func signed[T metadata.Roles](f testing.TB, h *home, role string, part []byte) []byte {
+func signed[T metadata.Roles](f testing.TB, h *home, role string, part []byte) (out []byte) {
 	raw := append(append([]byte(`{"signed":`), part...), `,"signatures":[]}`...)
+	defer func() {
+		if recover() != nil { // go-tuf falls over it; the client must not
+			out = raw
+		}
+	}()
 	m, err := (&metadata.Metadata[T]{}).FromBytes(raw)
 	if err != nil {
 		return raw
@@ -130,7 +135,7 @@ func FuzzMetadata(f *testing.F) {
 	const at = `"expires":"2999-01-01T00:00:00Z","spec_version":"1.0.31","version":9`
 	for level, s := range []string{
 		`{"_type":"root",` + at + `,"consistent_snapshot":true,"keys":{"a":null},"roles":{"root":null}}`,
-		`{"_type":"timestamp",` + at + `,"meta":{"snapshot.json":null}}`,
+		`{"_type":"timestamp",` + at + `,"meta":{}}`,
 		`{"_type":"snapshot",` + at + `,"meta":{"targets.json":null}}`,
 		`{"_type":"targets",` + at + `,"targets":{"a":null}}`,
 	} {
