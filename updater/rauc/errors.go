@@ -83,6 +83,7 @@ var phrases = []struct {
 	{"checksum", "the bundle's content is damaged", "get it again", Payload},
 	{"verity", "the bundle's content is damaged", "get it again", Payload},
 	{"input/output error", "the bundle or the slot cannot be read or written", "check the disk", Payload},
+	{"mounting bundle", "the bundle cannot be mounted", "the kernel needs loop devices, squashfs and dm-verity", Failed},
 	{"unsafe", "the bundle lies where others can write to it", "check the folder's owner and mode", Unsafe},
 	{"exclusive bundle access", "another program has the bundle open", "it is tried again", Unsafe},
 	{"failed to open", "the bundle cannot be opened", "is it there, and may RAUC read it?", Format},
