@@ -169,7 +169,7 @@ func Open(cfg Config) (*Pair, error) {
 func (r *record) ttl() time.Duration { return time.Duration(r.TTL) * time.Second }
 
 // ParseState reads the file of the leases.
-func ParseState(data []byte) (state, error) { //nolint:revive // unexported-return: for this package and its fuzz test
+func ParseState(data []byte) (state, error) {
 	var s state
 	if err := json.Unmarshal(data, &s); err != nil {
 		return s, err
@@ -235,7 +235,7 @@ func (p *Pair) Acquire(ctx context.Context) error {
 		p.mu.Unlock()
 		return &Denied{Reason: Lent, Text: fmt.Sprintf("%s has the lease of this box for up to %v more: it updates first", p.cfg.Peer, left)}
 	}
-	id := ""
+	var id string
 	if p.state.Held != nil {
 		id = p.state.Held.ID
 	} else {
