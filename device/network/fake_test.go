@@ -128,7 +128,16 @@ func (f *fakeSystem) Reboot() error {
 
 // runs tells whether networkd runs by exactly these settings.
 func (f *fakeSystem) runs(s *Settings) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return slices.Equal(f.running, Render(s, hostname)) && slices.Equal(f.installed, f.running)
+}
+
+// text is what networkd runs by.
+func (f *fakeSystem) text() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return rendered(f.running)
 }
 
 const hostname = "quartet-q7k2m9"

@@ -87,7 +87,7 @@ func (b *bench) apply(s *Settings, via netip.Addr) *Pending {
 func (b *bench) must(s *Settings, what string) {
 	b.t.Helper()
 	if !b.sys.runs(s) {
-		b.t.Fatalf("%s: the machine runs by\n%s", what, rendered(b.sys.running))
+		b.t.Fatalf("%s: the machine runs by\n%s", what, b.sys.text())
 	}
 }
 
@@ -265,7 +265,9 @@ func TestRefusals(t *testing.T) {
 func TestF17TrialAndWallClock(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		wall := time.Date(2026, 11, 26, 18, 0, 0, 0, time.UTC)
+		b.mu.Lock()
 		b.cfg.Wall = func() time.Time { return wall }
+		b.mu.Unlock()
 		p := b.apply(two, oldEth0)
 		if !p.Deadline.Equal(wall.Add(TrialTime)) {
 			t.Fatal(p.Deadline)
@@ -417,10 +419,12 @@ func TestF19NetworkPowerCut(t *testing.T) {
 				if err != nil || b.Confirm(t.Context(), p.Token, netip.Addr{}) != nil {
 					t.Fatal(err)
 				}
+				b.mu.Lock() // Run is at work beside
 				d.fuse, b.sys.burn = fuse, d.burn
+				b.mu.Unlock()
 				asked, answered := script(b)
-				whole = d.fuse >= 0
 				b.stop()
+				whole = d.fuse >= 0
 				d.fuse = 1 << 30
 
 				check := func(what string, b *bench) {
@@ -429,7 +433,7 @@ func TestF19NetworkPowerCut(t *testing.T) {
 					isNew := b.sys.runs(two)
 					switch {
 					case !isNew && !b.sys.runs(one):
-						t.Fatalf("%s, cut at step %d, %s: neither the old nor the new:\n%s", name, fuse, what, rendered(b.sys.running))
+						t.Fatalf("%s, cut at step %d, %s: neither the old nor the new:\n%s", name, fuse, what, b.sys.text())
 					case isNew && !asked:
 						t.Fatalf("%s, cut at step %d, %s: the new settings, which nobody confirmed", name, fuse, what)
 					case !isNew && answered:

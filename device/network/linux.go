@@ -106,7 +106,7 @@ func (l *Linux) put(f File) error {
 	if f.Link != "" {
 		err = os.Symlink(f.Link, temporary)
 	} else if err = os.WriteFile(temporary, []byte(f.Content), 0o644); err == nil {
-		err = os.Chmod(temporary, 0o644) // whatever the umask: networkd has a user of its own
+		err = os.Chmod(temporary, 0o644) //nolint:gosec // whatever the umask, networkd reads it as a user of its own
 	}
 	if err != nil {
 		return err

@@ -76,15 +76,15 @@ func (u *unit) section(name string, pairs ...any) {
 		u.WriteString("# Made by quartet-netd from its settings; changes here are lost.\n")
 	}
 	fmt.Fprintf(u, "\n[%s]\n", name)
-	for k := 0; k < len(pairs); k += 2 {
-		switch v := pairs[k+1].(type) {
+	for ; len(pairs) >= 2; pairs = pairs[2:] {
+		switch v := pairs[1].(type) {
 		case nil:
 			continue
 		case bool:
-			fmt.Fprintf(u, "%s=%s\n", pairs[k], map[bool]string{true: "yes", false: "no"}[v])
+			fmt.Fprintf(u, "%s=%s\n", pairs[0], map[bool]string{true: "yes", false: "no"}[v])
 		default:
 			if text := fmt.Sprint(v); text != "" {
-				fmt.Fprintf(u, "%s=%s\n", pairs[k], text)
+				fmt.Fprintf(u, "%s=%s\n", pairs[0], text)
 			}
 		}
 	}

@@ -102,7 +102,25 @@ func Parse(doc []byte) (s *Settings, warnings config.Issues, err error) {
 	if err := errs.Err(); err != nil {
 		return nil, warnings, err
 	}
+	s.fill()
 	return s, warnings, nil
+}
+
+// fill makes lists of no elements of those that are not there, so that a reader
+// of their JSON finds a list.
+func (s *Settings) fill() {
+	s.NTP, s.Interfaces = orEmpty(s.NTP), orEmpty(s.Interfaces)
+	for n := range s.Interfaces {
+		i := &s.Interfaces[n]
+		i.Addresses, i.DNS, i.Routes, i.VLANs = orEmpty(i.Addresses), orEmpty(i.DNS), orEmpty(i.Routes), orEmpty(i.VLANs)
+	}
+}
+
+func orEmpty[E any](list []E) []E {
+	if list == nil {
+		return []E{}
+	}
+	return list
 }
 
 // Validate checks settings made by a program: what Parse would say to them.
@@ -120,6 +138,7 @@ func Encode(s *Settings) []byte { return config.Encode(s) }
 func Default() *Settings {
 	s := config.Default[Settings]()
 	s.Version = SchemaVersion
+	s.fill()
 	return &s
 }
 

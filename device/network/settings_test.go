@@ -43,6 +43,12 @@ func TestParse(t *testing.T) {
 	if w, err := Default().Validate(); err != nil || len(w) > 0 {
 		t.Fatalf("the settings of a new box: %v %v", err, w)
 	}
+	// As they go over the socket, every field is there, and a list is a list.
+	for _, s := range []*Settings{s, Default()} {
+		if b, err := json.Marshal(s); err != nil || strings.Contains(string(b), "null") {
+			t.Fatalf("%v\n%s", err, b)
+		}
+	}
 	empty := mustParse(t, `{"version": 1}`)
 	if !reflect.DeepEqual(empty, Default()) {
 		t.Fatalf("%+v, want %+v", empty, Default())

@@ -3,7 +3,6 @@ package units
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -343,6 +342,6 @@ func TestS9PublishedPorts(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Log(fmt.Sprintf("ruleset:\n%s", rules))
+		t.Logf("ruleset:\n%s", rules)
 	}
 }
