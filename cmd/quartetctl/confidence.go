@@ -58,9 +58,6 @@ func replace(name string, b []byte) error {
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
 	if err != nil {
 		return err
 	}

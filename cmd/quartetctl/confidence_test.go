@@ -40,6 +40,19 @@ func TestThumbnail(t *testing.T) {
 	}
 }
 
+// What a weak path is spared is said in its row, and a lowered rate at the input.
+func TestAdaptedLines(t *testing.T) {
+	sc := screen{width: 200}
+	s := control.Status{Input: control.Input{State: control.InputOK, Engine: &control.Engine{RateBPS: 3_000_000, HighestBPS: 8_000_000}}, Paths: []control.Path{
+		{Name: "a", State: control.PathUp, Shed: true, ParityShed: true}, {Name: "b", State: control.PathUp, ParityShed: true}}}
+	got := table(s, sc)
+	for _, want := range []string{"encoded with 3.0 Mbit/s of 8.0 Mbit/s", "given nothing", "without parity"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("lacks %q:\n%s", want, got)
+		}
+	}
+}
+
 // Picture and sound are told in a line each; what is wrong is said with how long.
 func TestConfidenceLines(t *testing.T) {
 	sc := screen{width: 200}

@@ -232,6 +232,9 @@ func inputLine(in control.Input, sc screen) string {
 	if in.State != control.InputOK && in.Filling {
 		text += " (null packets are sent)"
 	}
+	if e := in.Engine; e != nil && e.HighestBPS > e.RateBPS {
+		text += sc.paint(yellow, fmt.Sprintf(", encoded with %s of %s", bitrateWords(e.RateBPS), bitrateWords(e.HighestBPS)))
+	}
 	if in.Packets == 0 && in.State != control.InputOK {
 		return text // nothing has come that could be counted
 	}
@@ -309,6 +312,12 @@ func paths(b *strings.Builder, list []control.Path, sc screen) {
 		}
 		if p.Reason != "" {
 			fmt.Fprintln(b, "  "+wrap(clean(p.Reason), "  ", sc.width-2))
+		}
+		switch {
+		case p.Shed:
+			fmt.Fprintln(b, "  given nothing: it is too weak for the stream, and is tried again by itself")
+		case p.ParityShed:
+			fmt.Fprintln(b, "  without parity: it is too weak for both")
 		}
 		if p.QueueDropped+p.SendDropped > 0 {
 			fmt.Fprintf(b, "  dropped before sending: %s in the queue, %s in the socket\n", short(p.QueueDropped), short(p.SendDropped))

@@ -149,9 +149,7 @@ type senseWatch struct {
 	clipped  time.Duration  // when one was seen
 	peaked   time.Duration  // when a peak was too high
 	peak     float64        // that one
-	wrong    time.Duration  // since when the loudness is off
 	loudness time.Duration  // when it was right last
-	began    bool
 }
 
 // lookAtSenses sets the conditions of picture and sound.
