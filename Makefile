@@ -40,8 +40,24 @@ $(SRTLIB): | deps-build
 	@mkdir -p $(@D)
 	@ln -sf /usr/lib/$$(gcc -print-multiarch)/libsrt-gnutls.so $@
 
+# The box's page. Its files are embedded in quartet-manage; without them the
+# programs show the script-free rescue page, so a machine without Node builds too.
+UI    := device/web/ui
+PAGE  := $(UI)/dist/index.html
+$(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json
+	cd $(UI) && npm ci
+	@touch $@
+
+$(PAGE): $(UI)/node_modules/.package-lock.json $(UI)/index.html $(UI)/vite.config.ts $(UI)/tsconfig.json $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null)
+	cd $(UI) && npm run build
+	@touch $@
+
+.PHONY: page
+page: deps-page $(PAGE) ## the box's page, into device/web/ui/dist/ (Node 18 or newer)
+
 .PHONY: build
-build: $(SRTLIB) ## all programs, into build/
+build: $(SRTLIB) ## all programs, into build/; with the page where there is Node
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory $(PAGE) || echo "make: the page is not built (above); the box will show its rescue page" >&2
 	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
@@ -62,6 +78,11 @@ endef
 test: deps-build+test $(SRTLIB) ## every test that fits an ordinary machine, ≤15 minutes
 	$(GO) vet ./...
 	$(call tests,-timeout 14m)
+
+.PHONY: test-browser
+test-browser: deps-build+test+page+browser page build ## the page in Chromium, against the real programs
+	cd $(UI) && npm test
+	$(GO) test -vet=off -count=1 -tags browser -timeout 20m ./tests/browser -args -bin $(CURDIR)/$(BUILD) $(BROWSER_FLAGS)
 
 .PHONY: test-race
 test-race: deps-build+test $(SRTLIB) ## the same under the race detector

@@ -349,3 +349,27 @@ func TestPathReplacesItsLinkWithoutAGap(t *testing.T) {
 		}
 	})
 }
+
+// A path that is too weak is given no parity, or nothing; the others notice
+// nothing, and what is withheld is counted.
+func TestSetLoad(t *testing.T) {
+	p := newPath(PathConfig{Name: "a", Profile: ProfileRTPFEC, Queue: 8}, func() time.Duration { return 0 }, reporter{})
+	p.up.Store(true)
+	s := &Sender{paths: []*Path{p}, tagger: rtp.NewTagger(rtp.TagKey{})}
+	send := func() {
+		p.push(0, PortMedia, make([]byte, 100))
+		s.repair(0, 0, make([]byte, 100))
+	}
+	for _, c := range []struct {
+		carries, parity bool
+		queued          int
+		spared          uint64
+	}{{true, true, 2, 0}, {true, false, 3, 1}, {false, false, 3, 3}, {true, true, 5, 3}} {
+		p.SetLoad(c.carries, c.parity)
+		send()
+		st := p.Stats()
+		if st.Queued != c.queued || st.Spared != c.spared || st.Shed == c.carries || st.Bare == c.parity {
+			t.Errorf("%+v: %d queued, %d spared, %+v", c, st.Queued, st.Spared, st)
+		}
+	}
+}

@@ -21,10 +21,14 @@ func play(write func([]float32), channels int, each func(), tones ...tone) {
 	buf := make([]float32, 0, rate/stepsPerSecond*channels)
 	n := 0
 	for _, t := range tones {
+		gain := make([]float64, channels)
+		for c := range gain {
+			gain[c] = math.Pow(10, t.db[min(c, len(t.db)-1)]/20)
+		}
 		for range int(math.Round(t.seconds * rate)) {
 			s := math.Sin(2 * math.Pi * 1000 * float64(n) / rate)
 			for c := range channels {
-				buf = append(buf, float32(s*math.Pow(10, t.db[min(c, len(t.db)-1)]/20)))
+				buf = append(buf, float32(s*gain[c]))
 			}
 			if n++; len(buf) == cap(buf) {
 				write(buf)

@@ -17,6 +17,9 @@ const (
 	firstFeedWait = 200 * time.Millisecond
 	lastFeedWait  = 5 * time.Second
 	steadyFeed    = 10 * time.Second
+	// feedHold is how old packets may be when the engine gets them: older ones
+	// would only delay those that follow.
+	feedHold = 500 * time.Millisecond
 )
 
 // runFeed brings the feed to whichever process runs, until ctx ends or the feed

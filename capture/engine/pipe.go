@@ -13,22 +13,39 @@ import (
 const pipeBytes = 2 << 20
 
 // pipe brings a transport stream into a process without ever waiting for it: it
-// takes copies, and drops what finds no room.
+// takes copies, and drops what finds no room or has become too old to be of use.
 type pipe struct {
-	wake chan struct{} // set at start, never changed
+	// set at start, never changed
+	hold time.Duration // what waits is no older
+	wake chan struct{}
 
 	mu      sync.Mutex // guards all below; held for one copy
 	open    bool
 	waiting []byte
+	since   time.Duration // when the oldest of it came
 	spare   []byte
 	dropped uint64 // packets
 }
 
-func newPipe() *pipe { return &pipe{wake: make(chan struct{}, 1)} }
+func newPipe(hold time.Duration) *pipe { return &pipe{hold: hold, wake: make(chan struct{}, 1)} }
+
+// accept begins to take packets: the process is ready. Before, they would only
+// grow old.
+func (p *pipe) accept() {
+	p.mu.Lock()
+	p.open = true
+	p.mu.Unlock()
+}
 
 // WriteTS implements mpegts.Writer. It neither waits nor fails.
-func (p *pipe) WriteTS(_ time.Duration, ts []byte) error {
+func (p *pipe) WriteTS(at time.Duration, ts []byte) error {
 	p.mu.Lock()
+	if len(p.waiting) == 0 {
+		p.since = at
+	} else if at-p.since > p.hold {
+		p.dropped += uint64(len(p.waiting) / mpegts.PacketSize)
+		p.waiting, p.since = p.waiting[:0], at
+	}
 	switch {
 	case !p.open:
 	case len(p.waiting)+len(ts) > pipeBytes:
@@ -51,14 +68,12 @@ func (p *pipe) lost() uint64 {
 	return p.dropped
 }
 
-// pump writes to f until that fails or ended is closed.
+// pump writes to f until that fails or ended is closed; then packets are no
+// longer accepted.
 func (p *pipe) pump(f *os.File, ended <-chan struct{}) {
-	p.mu.Lock()
-	p.open, p.waiting = true, p.waiting[:0]
-	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
-		p.open = false
+		p.open, p.waiting = false, p.waiting[:0]
 		p.mu.Unlock()
 	}()
 	for {

@@ -155,7 +155,7 @@ func New(cfg SourceConfig) (*Source, error) {
 	if (cfg.Feed != nil) != (cfg.Input.Kind == InputTS) {
 		return nil, fmt.Errorf("engine: input %s: Feed is to be given with %s, and only then", cfg.Input.Kind, InputTS)
 	}
-	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1), pipe: newPipe()}
+	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1), pipe: newPipe(feedHold)}
 	s.watchSignal()
 	return s, nil
 }
@@ -302,6 +302,7 @@ func (s *Source) event(e Event) {
 	switch e.Is {
 	case IsReady:
 		s.st.encoder = e.Encoder
+		s.pipe.accept()
 	case IsHeartbeat, IsInput:
 		if e.At > 0 && e.Lock != nil {
 			s.st.beat = e

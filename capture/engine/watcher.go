@@ -22,6 +22,7 @@ const (
 	lastWatchWait      = 60 * time.Second
 	steadyWatch        = 60 * time.Second
 	defaultWatchMemory = 400 // MiB
+	watchHold          = 5 * time.Second
 )
 
 // WatcherConfig is what a Watcher is made of.
@@ -84,7 +85,7 @@ func NewWatcher(cfg WatcherConfig) (*Watcher, error) {
 	case cfg.Now == nil:
 		return nil, errors.New("engine: Now is nil")
 	}
-	return &Watcher{cfg: cfg, pipe: newPipe()}, nil
+	return &Watcher{cfg: cfg, pipe: newPipe(watchHold)}, nil
 }
 
 // WriteTS implements mpegts.Writer: it takes a copy, and neither waits nor fails.
@@ -183,6 +184,8 @@ func (w *Watcher) event(e Event) {
 	defer w.mu.Unlock()
 	w.told = w.cfg.Now()
 	switch e.Is {
+	case IsReady:
+		w.pipe.accept()
 	case IsConfidence:
 		w.st.Report, w.since, w.reports = e.Report, w.told, true
 		w.st.Reason = e.Text

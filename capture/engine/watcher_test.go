@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -170,7 +169,7 @@ func TestWatcherWithoutEngine(t *testing.T) {
 
 // The way into a process never waits and never grows.
 func TestPipe(t *testing.T) {
-	p := newPipe()
+	p := newPipe(time.Hour)
 	block := make([]byte, 7*mpegts.PacketSize)
 	if n := testing.AllocsPerRun(100, func() { _ = p.WriteTS(0, block) }); n != 0 || p.lost() != 0 {
 		t.Errorf("closed: %g allocations, %d dropped", n, p.lost())
@@ -182,11 +181,7 @@ func TestPipe(t *testing.T) {
 	defer there.Close()
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() { defer close(done); p.pump(here, ended) }()
-	for open := false; !open; runtime.Gosched() {
-		p.mu.Lock()
-		open = p.open
-		p.mu.Unlock()
-	}
+	p.accept()
 	for i := range 4 * pipeBytes / len(block) { // nobody reads
 		block[0] = byte(i)
 		if err := p.WriteTS(0, block); err != nil {
@@ -204,8 +199,19 @@ func TestPipe(t *testing.T) {
 	here.Close() // as a process' end does
 	<-done
 	close(ended)
-	if p.WriteTS(0, block) != nil {
-		t.Error("a closed pipe fails")
+	lost := p.lost()
+	if p.WriteTS(0, block) != nil || p.lost() != lost {
+		t.Error("a closed pipe fails, or counts")
+	}
+	p = newPipe(time.Second)
+	p.accept()
+	for i := range 30 { // nobody takes them
+		if err := p.WriteTS(time.Duration(i)*100*time.Millisecond, block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(p.waiting) / len(block); n > 11 || p.lost() != uint64(30-n)*7 {
+		t.Errorf("%d blocks wait, %d packets dropped", n, p.lost())
 	}
 }
 

@@ -73,6 +73,7 @@ func serveWatch(c *engine.WatchConfig) error {
 	control := &server{control: os.NewFile(engine.FDControl, "control")}
 	w := &watcher{config: c, found: findDecoders(exists, true), senses: s, say: control.send, packets: make(chan []byte, 16)}
 	w.take = program.New(program.Config{Service: c.Service, Codecs: w.found.codecs()})
+	w.say(engine.Event{Is: engine.IsReady})
 	go readFeed(os.NewFile(engine.FDFeed, "feed"), w.packets)
 	return w.run()
 }

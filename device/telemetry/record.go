@@ -24,15 +24,14 @@ const (
 // sample is a record of metrics as it lies in the log. Boot and series are in
 // the preamble.
 type sample struct {
-	Mono    time.Duration
-	Wall    time.Time // as the machine had it
-	Kept    bool      // somebody kept the clock
-	Box     time.Duration
-	Manage  time.Duration // when quartetd and management started, monotonic; -1: not known
-	Boot    string
-	Series  []measure.Series
-	Values  []float64
-	version byte
+	Mono   time.Duration
+	Wall   time.Time // as the machine had it
+	Kept   bool      // somebody kept the clock
+	Box    time.Duration
+	Manage time.Duration // when quartetd and management started, monotonic; -1: not known
+	Boot   string
+	Series []measure.Series
+	Values []float64
 }
 
 const sampleVersion = 1

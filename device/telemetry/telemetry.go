@@ -83,7 +83,7 @@ type Product struct {
 
 // Sizes of the logs on disk.
 const (
-	// Cap is what metrics may take: 14 days of 1,100 series at 10 s, 60 of 260.
+	// Cap is what metrics may take: 14 days of 1,900 series at 10 s, 100 of 260.
 	Cap      = 512 << 20
 	capEvent = 32 << 20
 	capQuar  = 8 << 20
@@ -230,7 +230,7 @@ func (t *Telemetry) remember() {
 	var boot string
 	var series []measure.Series
 	var preamble []byte
-	t.metrics.Each(func(r spool.Record) {
+	t.metrics.Each(keepSent, func(r spool.Record) {
 		if preamble == nil || !bytes.Equal(preamble, r.Preamble) {
 			b, s, err := parsePreamble(r.Preamble)
 			if err != nil {
@@ -244,7 +244,7 @@ func (t *Telemetry) remember() {
 			t.history.Add(history.Stamp{Boot: boot, Monotonic: s.Mono, Wall: s.Wall}, s.Series, s.Values)
 		}
 	})
-	t.events.Each(func(r spool.Record) {
+	t.events.Each(capEvent, func(r spool.Record) {
 		if e, err := parseEvent(r.Data); err == nil && e.Origin != "" {
 			t.origin = e.Origin
 		}

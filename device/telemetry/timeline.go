@@ -92,7 +92,9 @@ func (l *timeline) load(b []byte, id string) {
 func (l *timeline) save() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.changed {
+	// Until its clock is set a boot is placed by its end, so that is kept up to
+	// date.
+	if !l.changed && len(l.boots[len(l.boots)-1].Anchors) > 0 {
 		return nil
 	}
 	l.changed = false

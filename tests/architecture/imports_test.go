@@ -63,7 +63,7 @@ var directions = []struct {
 
 	// Programs choose the concrete kinds. The operator's tool brings the demo
 	// along; no other program depends on tests.
-	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "uplink/...", "tests/demo"}},
+	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/...", "tests/demo"}},
 	{"cmd/...", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
 	{"tests/...", []string{"..."}},
 }

@@ -3,6 +3,7 @@ package home
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -100,17 +101,22 @@ func (c *Courier) Run(ctx context.Context, client *Client, wake <-chan struct{})
 	// An empty request comes first, and after each trouble: it costs home nothing,
 	// and brings its clock, by which the times of what follows are checked.
 	knock := true
+	// A home may refuse a request because it is empty. Whether it refuses all is
+	// then told by whether it ever took anything.
+	dislikes, took := false, false
 	for ctx.Err() == nil {
 		if knock {
 			o := c.post(ctx, client, nil)
 			if ctx.Err() != nil {
 				return
 			}
-			switch o.Verdict {
-			case Accepted:
-				knock = false
-			case Again:
+			switch {
+			case o.Verdict == Accepted:
+				knock, dislikes = false, false
+			case o.Verdict == Again:
 				pause(Retrying, o)
+			case o.Status == http.StatusBadRequest || o.Status == http.StatusUnprocessableEntity:
+				knock, dislikes = false, true
 			default:
 				pause(Rejecting, o)
 			}
@@ -141,7 +147,7 @@ func (c *Courier) Run(ctx context.Context, client *Client, wake <-chan struct{})
 				s.Accepted += uint64(n)
 				s.Rejected += o.Rejected
 			})
-			wait, limit = firstWait, min(2*limit, c.Most)
+			wait, limit, took = firstWait, min(2*limit, c.Most), true
 		case Again:
 			pause(Retrying, o)
 			knock = true
@@ -153,7 +159,7 @@ func (c *Courier) Run(ctx context.Context, client *Client, wake <-chan struct{})
 			c.refuse(o)
 		case Refused:
 			// Is it what was sent, or would home refuse anything?
-			if p := c.post(ctx, client, nil); p.Verdict != Accepted {
+			if p := c.post(ctx, client, nil); p.Verdict != Accepted && !(dislikes && (took || n > 1) && p.Verdict == Refused) {
 				state := Rejecting
 				if p.Verdict == Again {
 					state = Retrying

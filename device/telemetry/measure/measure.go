@@ -161,8 +161,8 @@ func (s *Sample) Find(id string) (float64, bool) {
 // add appends a value.
 func (s *Sample) add(d *Def, v float64, labels []string) {
 	ser := Series{Name: d.Name, Unit: d.Unit, Kind: d.Kind, Since: d.Since, Key: d.Key, Labels: make([]Label, len(d.Labels))}
-	for i := range d.Labels {
-		ser.Labels[i] = Label{d.Labels[i], labels[i]}
+	for i, value := range labels {
+		ser.Labels[i] = Label{d.Labels[i], value}
 	}
 	if ser.Key == 0 {
 		ser.Key = len(ser.Labels)

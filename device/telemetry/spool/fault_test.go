@@ -152,13 +152,6 @@ func (d *disk) Sync() error {
 	return nil
 }
 
-func (d *disk) size() (sum int64) {
-	for _, n := range d.names {
-		sum += int64(len(n.data))
-	}
-	return sum
-}
-
 type diskFile struct {
 	d *disk
 	n *inode

@@ -72,7 +72,7 @@ func TestF19KilledProcess(t *testing.T) {
 	}
 	l := open(Folder(dir), nil)
 	seen := uint64(0)
-	l.Each(func(rec Record) {
+	l.Each(1<<40, func(rec Record) {
 		if n := binary.BigEndian.Uint64(rec.Data); n != rec.Seq || n != seen+1 {
 			t.Errorf("%d (number %d) after %d", n, rec.Seq, seen)
 		}

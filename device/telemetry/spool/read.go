@@ -114,13 +114,19 @@ func (l *Log) find(seq uint64) int {
 	return 0
 }
 
-// Each hands over all records on disk, acknowledged or not, oldest first, and
-// skips what cannot be read. For use at the start.
-func (l *Log) Each(handle func(Record)) {
+// Each hands over the records of the newest segments on disk, as many as have
+// about so many bytes together, acknowledged or not, oldest first, and skips what
+// cannot be read. For use at the start.
+func (l *Log) Each(newest int64, handle func(Record)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	first := len(l.segments)
+	for first > 0 && newest > 0 {
+		first--
+		newest -= l.segments[first].size
+	}
 	last := uint64(0)
-	for _, s := range l.segments {
+	for _, s := range l.segments[first:] {
 		w, preamble, done, err := walk(l.cfg.FS, s, 0)
 		if err != nil {
 			continue

@@ -216,4 +216,3 @@ func (l *Log) reload() error {
 	l.next += next - 1
 	return nil
 }
-
