@@ -147,3 +147,38 @@ func TestStoreTry(t *testing.T) {
 		t.Errorf("%v %v", err, d.files)
 	}
 }
+
+// TestF29_OtherVersionsFiles: a version of the software writes its own files
+// only. What another one left beside them, newer or older, stays as it is, so
+// that the one that comes after a rollback streams with its own document.
+func TestF29_OtherVersionsFiles(t *testing.T) {
+	d := newDisk()
+	others := map[string]string{"box.v2.json": `{"version": 2, "of": "a newer one"}`, "box.v2.json.previous": `{"version": 2}`, "box.v0.json": "older", "gateway.v1.json": "another's"}
+	for name, text := range others {
+		d.files[name] = []byte(text)
+	}
+	s := newStore(d, KindBox)
+	for _, name := range []string{"one", "two"} {
+		undo, err := s.Try(boxNamed(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "two" {
+			if err := undo(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.files["box.v1.json"] = []byte("torn")
+	if err := s.Save(boxNamed("three")); err != nil {
+		t.Fatal(err)
+	}
+	if doc, _, err := s.Load(); err != nil || string(doc) != string(boxNamed("three")) {
+		t.Errorf("%s %v", doc, err)
+	}
+	for name, text := range others {
+		if string(d.files[name]) != text {
+			t.Errorf("%s is %q now", name, d.files[name])
+		}
+	}
+}
