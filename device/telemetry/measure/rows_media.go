@@ -90,6 +90,43 @@ var engineRows = []row[control.Engine]{
 	gauge("quartet.engine.lead", "s", nil, 0, "What a frame is ahead of its time.", "", func(e *control.Engine) float64 { return e.LeadMS / 1000 }),
 	gauge("quartet.engine.delay", "s", nil, 0, "Of a picture, from the encoder's input to the stream.", "", func(e *control.Engine) float64 { return e.DelayMS / 1000 }),
 	gauge("quartet.engine.memory", "By", nil, 0, "Memory of the engine.", "", func(e *control.Engine) float64 { return float64(e.MemoryMiB) * (1 << 20) }),
+	only(gauge("quartet.engine.bitrate.highest", "bit/s", nil, 0, "Whole stream while the paths carry it, where the rate follows them.", "Link: ConfiguredBitrate", func(e *control.Engine) float64 { return float64(e.HighestBPS) }),
+		func(e *control.Engine) bool { return e.HighestBPS > 0 }),
+	only(gauge("quartet.engine.signal_locked", "{input}", nil, 0, "1 while the capture device is locked to its signal.", "Link: InputLocked, UsingSdi", func(e *control.Engine) float64 { return flag(e.Signal.State == "locked") }),
+		func(e *control.Engine) bool { return e.Signal != nil }),
+	counter(Box, "quartet.engine.frames_repeated", "{frame}", nil, 0, "Frames shown again in place of a lost or late one.", "", func(e *control.Engine) float64 { return float64(e.Repeated) }),
+	counter(Box, "quartet.engine.frames_surplus", "{frame}", nil, 0, "Frames that came too late or too soon to be shown.", "", func(e *control.Engine) float64 { return float64(e.Surplus) }),
+	gauge("quartet.engine.clock_offset", "{ppm}", nil, 0, "The input's clock against this machine's.", "", func(e *control.Engine) float64 { return e.ClockPPM }),
+	gauge("quartet.engine.sound.present", "{input}", nil, 0, "1 while sound comes from the input.", "", func(e *control.Engine) float64 { return flag(e.SoundPresent) }),
+	gauge("quartet.engine.sound.offset", "s", nil, 0, "Of the sound against the picture.", "", func(e *control.Engine) float64 { return e.SoundOffsetMS / 1000 }),
+	counter(Box, "quartet.engine.sound.slips", "{slip}", nil, 0, "Times that sound was placed anew.", "", func(e *control.Engine) float64 { return float64(e.SoundSlips) }),
+}
+
+// confidenceRows and those below are what is seen and heard in the program.
+var confidenceRows = []row[control.Confidence]{
+	gauge("quartet.confidence.watched", "{program}", nil, 0, "1 while picture and sound are watched.", "", func(c *control.Confidence) float64 { return flag(c.Watched) }),
+}
+
+var pictureRows = []row[control.Picture]{
+	gauge("quartet.picture.luma", "1", nil, 0, "Mean brightness, from black to white.", "", func(p *control.Picture) float64 { return p.LumaPercent / 100 }),
+	gauge("quartet.picture.black", "{picture}", nil, 0, "1 while the picture is black.", "", func(p *control.Picture) float64 { return flag(p.Black.Active) }),
+	gauge("quartet.picture.frozen", "{picture}", nil, 0, "1 while the picture stands still.", "", func(p *control.Picture) float64 { return flag(p.Freeze.Active) }),
+	gauge("quartet.picture.bars", "{picture}", nil, 0, "1 while the picture is colour bars.", "", func(p *control.Picture) float64 { return flag(p.Bars.Active) }),
+	counter(Box, "quartet.picture.freezes", "{freeze}", nil, 0, "Times that the picture stood still.", "", func(p *control.Picture) float64 { return float64(p.Freeze.Count) }),
+	counter(Box, "quartet.picture.blacks", "{black}", nil, 0, "Times that the picture was black.", "", func(p *control.Picture) float64 { return float64(p.Black.Count) }),
+}
+
+var byPair = []string{"pair"}
+
+var soundRows = []row[control.SoundPair]{
+	gauge("quartet.sound.loudness.short_term", "{LUFS}", byPair, 0, "Loudness of the last three seconds (EBU R 128) of a pair of channels.", "", func(p *control.SoundPair) float64 { return p.ShortTerm }),
+	gauge("quartet.sound.loudness.integrated", "{LUFS}", byPair, 0, "Loudness since it is measured (EBU R 128).", "", func(p *control.SoundPair) float64 { return p.Integrated }),
+}
+
+var channelRows = []row[control.SoundChannel]{
+	gauge("quartet.sound.true_peak", "{dBTP}", []string{"channel"}, 0, "True peak, of full scale; -120 is nothing.", "", func(c *control.SoundChannel) float64 { return c.TruePeak }),
+	gauge("quartet.sound.silent", "{channel}", []string{"channel"}, 0, "1 while the channel is silent.", "", func(c *control.SoundChannel) float64 { return flag(c.Silence.Active) }),
+	counter(Box, "quartet.sound.clips", "{clip}", []string{"channel"}, 0, "Clipped samples in a row, counted once each.", "", func(c *control.SoundChannel) float64 { return float64(c.Clips) }),
 }
 
 // level is one channel of sound.
@@ -136,6 +173,8 @@ var pathRows = []row[control.Path]{
 	gauge("quartet.path.up", "{path}", byPath, 1, "1 while the path is connected.", "Link: LinkedToStreamEndpoint; MediaConnect: SourceConnected", func(p *control.Path) float64 { return flag(p.State == control.PathUp) }),
 	gauge("quartet.path.uptime", "s", byPath, 1, "Since the path connected.", "MediaConnect: SourceUptime", func(p *control.Path) float64 { return p.UpS }),
 	gauge("quartet.path.bitrate", "bit/s", byPath, 1, "What is sent on the path.", "MediaConnect: SourceBitRate", func(p *control.Path) float64 { return float64(p.BitrateBPS) }),
+	gauge("quartet.path.shed", "{path}", byPath, 1, "1 while everything is withheld because the path is too weak.", "", func(p *control.Path) float64 { return flag(p.Shed) }),
+	gauge("quartet.path.parity_shed", "{path}", byPath, 1, "1 while repair packets are withheld for the same reason.", "", func(p *control.Path) float64 { return flag(p.ParityShed) }),
 	gauge("quartet.path.encrypted", "{path}", byPath, 1, "1 when SRT encrypts.", "", func(p *control.Path) float64 { return flag(p.Encrypted) }),
 	gauge("quartet.path.srt.ms_rtt", "ms", byPath, 1, "libsrt msRTT: round trip.", "MediaConnect: SourceRoundTripTime", func(p *control.Path) float64 { return p.RTTMS }),
 	gauge("quartet.path.srt.ms_latency", "ms", byPath, 1, "SRT latency that was agreed on.", "", func(p *control.Path) float64 { return p.LatencyMS }),

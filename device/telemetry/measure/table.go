@@ -76,6 +76,9 @@ func Take(n *Snapshot) *Sample {
 				emit(s, levelRows, &level{v, at(e.RMSDB, i)}, fmt.Sprint(i+1))
 			}
 		}
+		if c := b.Input.Confidence; c != nil {
+			takeConfidence(s, c)
+		}
 		for i := range b.Paths {
 			p := &b.Paths[i]
 			labels := []string{p.Name, fmt.Sprint(p.Leg)}
@@ -114,6 +117,22 @@ func takeStream(s *Sample, place string, m *control.Monitor) {
 			break
 		}
 		emit(s, clockRows, &m.Clocks[i], place, fmt.Sprint(m.Clocks[i].PID))
+	}
+}
+
+func takeConfidence(s *Sample, c *control.Confidence) {
+	emit(s, confidenceRows, c)
+	if c.Picture != nil {
+		emit(s, pictureRows, c.Picture)
+	}
+	channel := 0
+	for i := range c.Sound {
+		p := &c.Sound[i]
+		emit(s, soundRows, p, fmt.Sprint(i+1))
+		for j := range p.Channels {
+			channel++
+			emit(s, channelRows, &p.Channels[j], fmt.Sprint(channel))
+		}
 	}
 }
 
@@ -193,6 +212,10 @@ func Table() []Def {
 	defs(add, inputLegRows)
 	defs(add, engineRows)
 	defs(add, levelRows)
+	defs(add, confidenceRows)
+	defs(add, pictureRows)
+	defs(add, soundRows)
+	defs(add, channelRows)
 	defs(add, streamRows)
 	defs(add, checkRows)
 	defs(add, clockRows)
