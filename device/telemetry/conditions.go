@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"quartet/device/health"
@@ -88,10 +89,19 @@ func (t *Telemetry) complain(now time.Duration) {
 	}
 	lost := m.Dropped + m.Thinned + m.Removed + e.Dropped + e.Removed
 	set(DiskFailing, m.Failing || e.Failing, reason)
-	set(HomeAway, away && !refusing, lastErr)
-	set(HomeRefuses, refusing, refusal)
+	set(HomeAway, away && !refusing, brief(lastErr))
+	set(HomeRefuses, refusing, brief(refusal))
 	set(ClockUnknown, held, "")
 	set(ClockDisputed, disputed, "")
 	set(Losing, lost > t.lost, fmt.Sprintf("%d records so far", lost))
 	t.lost = lost
+}
+
+// brief is the start of what home answered: "403 Forbidden". What follows may
+// differ each time, and every change of a condition's text is an event.
+func brief(reason string) string {
+	if len(reason) > 3 && reason[0] >= '0' && reason[0] <= '9' {
+		reason, _, _ = strings.Cut(reason, ":")
+	}
+	return reason
 }

@@ -179,10 +179,7 @@ func (c *Client) Post(ctx context.Context, signal string, body []byte) Outcome {
 	req.Header.Set("User-Agent", c.set.Agent)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if u := (*url.Error)(nil); errors.As(err, &u) {
-			err = u.Err
-		}
-		return Outcome{Verdict: Again, Reason: err.Error()}
+		return Outcome{Verdict: Again, Reason: plain(err)}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -191,6 +188,18 @@ func (c *Client) Post(ctx context.Context, signal string, body []byte) Outcome {
 		return Outcome{Verdict: Again, Status: resp.StatusCode, Reason: "the answer was cut off: " + err.Error()}
 	}
 	return judge(resp.StatusCode, resp.Header, answer)
+}
+
+// plain is an error without what differs from try to try, such as the port at
+// this end: it is the same trouble, and should read the same.
+func plain(err error) string {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Err != nil {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
 }
 
 // compress returns a body as gzip. The compressor is large and used again.
