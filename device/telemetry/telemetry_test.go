@@ -71,35 +71,12 @@ func TestNormalDay(t *testing.T) {
 func TestF15DiskCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, true)
-		monitor := func() *control.Monitor {
-			m := &control.Monitor{Synced: true, BitrateBPS: 10_000_000, Clocks: []control.StreamClock{{PID: 256, IntervalMS: 20.123, JitterMS: 0.7, Constant: true, AccuracyNS: 31}}}
-			for i, clause := range []string{"1.1", "1.2", "1.3.a", "1.4", "1.5.a", "1.6", "2.1", "2.2", "2.3a", "2.3b", "2.4", "2.5"} {
-				m.Checks = append(m.Checks, control.StreamCheck{Clause: clause, Name: "a_check", Priority: 1 + i/6, Measured: true})
-			}
-			return m
-		}
-		b.media.change(func(s *control.Status) {
-			s.Input.Monitor, s.Output.Monitor = monitor(), monitor()
-			s.Paths = nil
-			for i, name := range []string{"1a", "1b", "2a", "2b"} {
-				s.Paths = append(s.Paths, control.Path{Name: name, Leg: 1 + i/2, State: control.PathUp, Arrival: &control.Arrival{}})
-			}
-		})
+		b.media.change(inService)
 		b.home.set(func(string, []byte) (*http.Response, error) { return nil, errAway })
 		b.change = func(c *Config) { c.Look = 10 * time.Second }
 		b.start()
 		for i := range 600 {
-			b.media.change(func(s *control.Status) {
-				n := uint64(14*8640 + i) // as after two weeks
-				s.UptimeS += 10
-				s.Input.Packets, s.Input.JitterMS = n*66_000, float64(i%7)+0.123
-				for j := range s.Paths {
-					p := &s.Paths[j]
-					p.RTTMS, p.BitrateBPS, p.Sent, p.Retransmits, p.SendLoss = 20+float64(i%13)*0.377, 11_000_000+int64(i*37%1000), n*10_400, n*3, n*3
-					p.Arrival = &control.Arrival{AgeMS: 100.5, Received: n * 10_390, LostHere: n * 3, ByOther: n * 3, SkewMS: 1.25, JitterMS: 0.318,
-						Merged: control.Merged{Delivered: n * 9_500, ByParity: n, MarginMS: 43.1, LatencyMS: 500, BitrateBPS: 10_000_000}}
-				}
-			})
+			b.media.change(func(s *control.Status) { goOn(s, 14*8640+i) }) // as after two weeks
 			b.pass(10 * time.Second)
 		}
 		s := b.tel.metrics.Stats()
