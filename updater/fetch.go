@@ -84,7 +84,11 @@ func (u *Updater) download(ctx context.Context, r trust.Release) error {
 		t := time.NewTicker(watchEvery)
 		defer t.Stop()
 		for {
-			u.look(ctx)
+			if u.markedGood {
+				u.look(ctx)
+			} else { // Run, whose business it is, waits for this goroutine's end
+				u.healthy(ctx)
+			}
 			select {
 			case <-ctx.Done():
 				return

@@ -22,14 +22,17 @@ func (u *Updater) install(ctx context.Context) time.Duration {
 		u.giveBack(ctx)
 		return u.until(d)
 	}
-	u.setBusy(true)
-	defer u.setBusy(false)
+	// Not busy yet: who asks for a lease and refuses one at the same time would
+	// wait for its sibling as long as that for it.
 	if wait := u.letGo(ctx, c); wait > 0 {
 		return wait
 	}
-	u.mu.Lock()
-	phase := u.state.Phase
-	u.mu.Unlock()
+	phase, ok := u.begin(c)
+	if !ok { // another candidate has come
+		u.giveBack(ctx)
+		return 0
+	}
+	defer u.end()
 	if phase != Installed {
 		err := u.write(ctx, c)
 		u.setProgress(Progress{})
@@ -61,9 +64,20 @@ func (u *Updater) install(ctx context.Context) time.Duration {
 	return tick
 }
 
-func (u *Updater) setBusy(b bool) {
+// begin keeps everybody else from the candidate, if it still is the one.
+func (u *Updater) begin(c Candidate) (Phase, bool) {
 	u.mu.Lock()
-	u.busy = b
+	defer u.mu.Unlock()
+	if u.state.Candidate == nil || u.state.Candidate.Release.SHA256 != c.Release.SHA256 {
+		return "", false
+	}
+	u.busy = true
+	return u.state.Phase, true
+}
+
+func (u *Updater) end() {
+	u.mu.Lock()
+	u.busy = false
 	u.mu.Unlock()
 }
 
@@ -195,7 +209,7 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 	t := Trial{
 		ID: fmt.Sprintf("%x", id), Stage: StageActivating, FromSlot: booted.Name, ToSlot: slot,
 		FromVersion: u.cfg.Version, ToVersion: c.Release.Version, SHA256: c.Release.SHA256,
-		Started: u.cfg.Clock.Now(), BootID: u.cfg.BootID, Before: u.look(ctx), Lease: lease,
+		Started: u.cfg.Clock.Now(), BootID: u.cfg.BootID, Before: u.baseline(ctx), Lease: lease,
 	}
 	if err := u.setTrial(&t); err != nil {
 		return err
@@ -211,6 +225,33 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 		u.note(s, Entry{Event: "restarting", From: t.FromVersion.String(), To: t.ToVersion.String(), Trial: t.ID})
 	})
 	return u.reboot(ctx)
+}
+
+// baseline is what works: whatever did in any of three looks, so that a path
+// that is just dialling anew is not forgotten.
+func (u *Updater) baseline(ctx context.Context) Media {
+	all := u.look(ctx)
+	for range 2 {
+		select {
+		case <-ctx.Done():
+			return all
+		case <-time.After(time.Second):
+		}
+		m := u.look(ctx)
+		for _, p := range all.Paths {
+			if q, ok := find(m.Paths, p.Name); !ok {
+				m.Paths = append(m.Paths, p)
+			} else if p.Up && !q.Up {
+				for i := range m.Paths {
+					m.Paths[i].Up = m.Paths[i].Up || m.Paths[i].Name == p.Name
+				}
+			}
+		}
+		m.Answers, m.Expected = m.Answers || all.Answers, m.Expected || all.Expected
+		m.Input, m.Management = m.Input || all.Input, m.Management || all.Management
+		all = m
+	}
+	return all
 }
 
 // reboot asks for a restart; once in a while, should nothing come of it.

@@ -320,6 +320,11 @@ func (r *rig) until(limit time.Duration, what string, ok func(Status) bool) Stat
 		}
 		select {
 		case <-r.wanted:
+			synctest.Wait()
+			if st, err := r.u.Status(context.Background()); err == nil && ok(st) {
+				r.wanted <- struct{}{} // for the next call
+				return st
+			}
 			r.stop()
 			r.boot()
 		case <-time.After(min(step, max(time.Until(end), time.Second))):

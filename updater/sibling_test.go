@@ -161,3 +161,26 @@ func TestSiblingSilent(t *testing.T) {
 		})
 	}
 }
+
+// Both ask in the same instant, each while its own request is under way, again
+// and again: A gets it at the first try, and nobody waits for the other for ever.
+func TestF28SameInstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		home, dir := newHome(t)
+		a, b := newRig(t, "Q4-0001", home, dir), newRig(t, "Q4-0002", home, dir)
+		// Every request takes a second, so that those of the same instant meet.
+		pairOf(a, b, func() bool { time.Sleep(time.Second); return false })
+		a.publish("1.1.0", trust.Custom{})
+		a.start()
+		b.start()
+		defer func() { a.stop(); b.stop() }()
+		begins := time.Now().Add(2 * time.Hour)
+		a.until(3*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
+		if d := time.Since(begins.Truncate(time.Hour)); d > 5*time.Minute {
+			t.Errorf("A restarts %v after the window's begin", d)
+		}
+		if b.u.Busy() {
+			t.Error("B is busy, too")
+		}
+	})
+}

@@ -75,7 +75,6 @@ type Updater struct {
 	markedGood bool      // in this boot
 	wellSince  time.Time // since when all has been well; zero: it is not
 	startedAt  time.Time // of Run, by the process's clock
-	failedAt   time.Time // of the last download
 	failing    int       // downloads in a row without progress
 	rebootAt   time.Time
 	nextRenew  time.Time
@@ -294,7 +293,7 @@ func (u *Updater) turn(ctx context.Context) time.Duration {
 		}
 	}
 	u.mu.Lock()
-	trial, phase := u.trial, u.state.Phase
+	trial, deadline := u.trial, u.policy.Deadline
 	u.mu.Unlock()
 	if trial != nil {
 		return u.onTrial(ctx, *trial)
@@ -303,12 +302,17 @@ func (u *Updater) turn(ctx context.Context) time.Duration {
 	if !u.markedGood {
 		u.healthy(ctx)
 		wait = tick
+		// First this start has to count as good. A box that does not become
+		// well may need the next version all the more.
+		if !u.markedGood && time.Since(u.startedAt) < deadline {
+			return wait
+		}
 	}
 	if u.checkDue() {
 		_ = u.check(ctx) // it is in the state
 	}
 	u.mu.Lock()
-	phase = u.state.Phase
+	phase := u.state.Phase
 	u.mu.Unlock()
 	var d time.Duration
 	switch phase {

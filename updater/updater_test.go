@@ -497,11 +497,12 @@ func TestS8Refusals(t *testing.T) {
 		if _, err := r.u.Upload(context.Background(), "ann", bytes.NewReader(files["older"])); err == nil || !strings.Contains(err.Error(), "expired") {
 			t.Errorf("metadata that has expired: %v", err)
 		}
-		st := r.pass(20 * time.Minute)
+		r.pass(20 * time.Minute)
 		if _, err := r.u.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "timestamp.json expired") {
 			t.Errorf("a repository that nobody signs: %v", err)
 		}
-		if st = r.pass(time.Second); alarm(st, alarmRefused) == nil {
+		st := r.pass(time.Second)
+		if alarm(st, alarmRefused) == nil {
 			t.Errorf("alarms %+v", st.Alarms)
 		}
 		if _, err := r.home.Sign(true); err != nil {

@@ -50,6 +50,7 @@ var commands = []command{
 	updateDeferCommand,
 	updateUploadCommand,
 	updateHistoryCommand,
+	updateGuardCommand,
 	repoInitCommand,
 	repoStatusCommand,
 	repoAddCommand,

@@ -434,7 +434,7 @@ until the timestamp expires: sign the repository first.`,
 
 // writeWhole writes a file that is there whole or not at all.
 func writeWhole(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartet/updater"
+	"quartet/updater/durable"
 )
 
 // updateSocketFlag defines --socket and returns the updater that it names.
@@ -277,6 +278,33 @@ Prints the history of updates on this box, newest first.` + updateSocketText,
 					text += " [" + l.Actor + "]"
 				}
 				fmt.Fprintf(e.out, "%s  %-14s  %s\n", l.Time.Local().Format(time.DateTime), clean(l.Event), wrap(clean(text), indent, max(e.screen.width-len(indent), 30)))
+			}
+			return nil
+		}
+	},
+}
+
+var updateGuardCommand = command{
+	name:  "update guard",
+	args:  "FOLDER VERSION",
+	short: "tell whether a trial is left without a judge",
+	long: `
+Looks into the updater's FOLDER, and exits with 1 if VERSION, which runs, is on
+trial there and nobody has decided on it. For a timer of the image that restarts
+the box some minutes after its start, should the new version's updater not run:
+the boot loader then goes back. It needs no updater.`,
+	flags: func(*flag.FlagSet) func(*env, []string) error {
+		return func(e *env, args []string) error {
+			if len(args) != 2 {
+				return usagef("update guard takes a folder and a version, and there are %d arguments", len(args))
+			}
+			left, err := updater.Unjudged(durable.Dir(args[0]), args[1])
+			if err != nil {
+				return err
+			}
+			if left {
+				fmt.Fprintf(e.out, "version %s is on trial, and nobody has decided on it\n", clean(args[1]))
+				return errNotGood
 			}
 			return nil
 		}

@@ -178,6 +178,25 @@ func TestUpdateCommands(t *testing.T) {
 	if want := now.AddDate(0, 0, 5); !f.deferred.Equal(want) {
 		t.Errorf("deferred to %v, want %v", f.deferred, want)
 	}
+	// The guard needs no updater.
+	dir := t.TempDir()
+	if r := call(t, nil, "update", "guard", dir, "1.1.0"); r.code != 0 {
+		t.Errorf("no trial: %d %s", r.code, r.err)
+	}
+	for text, want := range map[string][2]int{
+		`{"id":"a","stage":"trial","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0"}`:   {1, 0},
+		`{"id":"a","stage":"decided","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0"}`: {0, 0},
+		`{`: {1, 1},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "trial.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for i, version := range []string{"1.1.0", "1.0.0"} {
+			if r := call(t, nil, "update", "guard", dir, version); r.code != want[i] {
+				t.Errorf("%s, %s: %d\n%s%s", text, version, r.code, r.out, r.err)
+			}
+		}
+	}
 	if r := call(t, nil, "update", "status", "--socket", path+"x"); r.code != 1 || !strings.Contains(r.err, "no updater answers") {
 		t.Errorf("%d %s", r.code, r.err)
 	}

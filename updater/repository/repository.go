@@ -198,7 +198,7 @@ func (r *Repository) saveSettings() error {
 // writeFile replaces a file in one step, and returns when it is on the disk.
 func writeFile(name string, data []byte) error {
 	temporary := name + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644) //nolint:gosec // G302: a web server reads it
 	if err != nil {
 		return err
 	}

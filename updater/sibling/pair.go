@@ -152,7 +152,7 @@ func Open(cfg Config) (*Pair, error) {
 	case err != nil:
 		return nil, fmt.Errorf("sibling: %w", err)
 	}
-	s, err := ParseState(data)
+	s, err := parseState(data)
 	if err != nil {
 		// What it said is lost, so the worst is assumed: a lease is out.
 		cfg.Log.Error("the file of the sibling lease is damaged; nothing is done for the length of a lease", "error", err)
@@ -168,8 +168,8 @@ func Open(cfg Config) (*Pair, error) {
 
 func (r *record) ttl() time.Duration { return time.Duration(r.TTL) * time.Second }
 
-// ParseState reads the file of the leases.
-func ParseState(data []byte) (state, error) { //nolint:revive // unexported-return: for this package and its fuzz test
+// parseState reads the file of the leases.
+func parseState(data []byte) (state, error) {
 	var s state
 	if err := json.Unmarshal(data, &s); err != nil {
 		return s, err
@@ -235,7 +235,7 @@ func (p *Pair) Acquire(ctx context.Context) error {
 		p.mu.Unlock()
 		return &Denied{Reason: Lent, Text: fmt.Sprintf("%s has the lease of this box for up to %v more: it updates first", p.cfg.Peer, left)}
 	}
-	id := ""
+	var id string
 	if p.state.Held != nil {
 		id = p.state.Held.ID
 	} else {

@@ -424,7 +424,7 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-func FuzzParseState(f *testing.F) {
+func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"schema":1,"held":{"id":"00000000000000000000000000000000","holder":"a","ttl_s":60}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		folder := powercut.New()

@@ -137,7 +137,7 @@ func (a *Archive) Save(ctx context.Context, folder string, r Release) (string, e
 		return "", diskError(err)
 	}
 	temporary := PartPath(folder, r) + ".upload"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return "", diskError(err)
 	}

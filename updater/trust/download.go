@@ -59,7 +59,7 @@ func (d *Download) Run(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(d.Folder, 0o755); err != nil {
 		return "", diskError(err)
 	}
-	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return "", diskError(err)
 	}
@@ -104,7 +104,7 @@ func (d *Download) fill(ctx context.Context, f *os.File, sum hash.Hash, have int
 	defer cancel(nil)
 	body, start, err := d.From.Open(ctx, d.What.File(), have)
 	if errors.Is(err, errRange) {
-		have, start = 0, 0
+		have = 0
 		sum.Reset()
 		body, start, err = d.From.Open(ctx, d.What.File(), 0)
 	}

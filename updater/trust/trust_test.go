@@ -668,8 +668,8 @@ func TestDownloadResumes(t *testing.T) {
 		_, err := (&trust.Download{From: src, What: rel, Folder: dir, Pace: &trust.Limiter{Rate: func() int64 { return -1 }}}).Run(t.Context())
 		return err
 	}
-	n := 0
-	for n = 1; ; n++ {
+	n := 1
+	for ; ; n++ {
 		err := run()
 		if err == nil {
 			break
