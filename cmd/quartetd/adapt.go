@@ -25,8 +25,6 @@ type adapter struct {
 	sender *uplink.Sender
 	source rater
 
-	acked map[string]uint64 // owned by run
-
 	mu   sync.Mutex // guards all below
 	cfg  adapt.Config
 	a    *adapt.Adapter
@@ -35,7 +33,7 @@ type adapter struct {
 
 func newAdapter(cfg adapt.Config, sender *uplink.Sender, source rater) (*adapter, error) {
 	a, err := adapt.New(cfg)
-	return &adapter{sender: sender, source: source, acked: map[string]uint64{}, cfg: cfg, a: a, rate: cfg.Max}, err
+	return &adapter{sender: sender, source: source, cfg: cfg, a: a, rate: cfg.Max}, err
 }
 
 // bounds are the lowest and the highest rate.
@@ -70,7 +68,7 @@ func (a *adapter) run(ctx context.Context, now func() time.Duration, note func(s
 func (a *adapter) look(now time.Duration, note func(string)) {
 	var list []adapt.Sample
 	for _, p := range a.sender.Paths() {
-		list = append(list, a.sample(p.Stats()))
+		list = append(list, sampleOf(p.Stats()))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,27 +87,18 @@ func (a *adapter) look(now time.Duration, note func(string)) {
 	}
 }
 
-// sample is what the adapter is told of a path.
-func (a *adapter) sample(st uplink.PathStats) adapt.Sample {
+// sampleOf is what the adapter is told of a path.
+func sampleOf(st uplink.PathStats) adapt.Sample {
 	s := adapt.Sample{Name: st.Name, Leg: st.Leg, Up: st.State == uplink.StateUp, Dropped: st.Dropped + st.Stale, Parity: st.Profile == uplink.ProfileRTPFEC.String()}
 	if st.Link == nil || st.Link.SRT == nil {
 		s.Up = s.Up && st.Link != nil
-		delete(a.acked, st.Name)
 		return s
 	}
 	l := st.Link.SRT
 	s.Tells = true
 	s.At = time.Duration(l.MSTimestamp) * time.Millisecond
 	s.Dropped += uint64(max(0, l.PktSndDropTotal))
-	// What was sent, is not waiting for an acknowledgement and was not given up.
-	// All three count at slightly different instants, so that it may seem to go
-	// back a little.
-	acked := int64(l.ByteSentUniqueTotal) - l.ByteSndBuf - int64(l.ByteSndDropTotal)
-	if before := a.acked[st.Name]; acked < int64(before) && int64(before)-acked < 1<<20 {
-		acked = int64(before)
-	}
-	s.Acked = uint64(max(acked, 0))
-	a.acked[st.Name] = s.Acked
+	s.Bytes, s.Total = l.ByteSentTotal, uint64(max(0, l.PktSentTotal))
 	s.Buffer = time.Duration(l.MSSndBuf) * time.Millisecond
 	s.RTT = time.Duration(l.MSRTT * float64(time.Millisecond))
 	s.Sent, s.Lost = uint64(max(0, l.PktSentUniqueTotal)), uint64(max(0, l.PktSndLossTotal))

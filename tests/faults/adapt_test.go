@@ -6,6 +6,7 @@ import (
 
 	"quartet/device/config"
 	"quartet/device/control"
+	"quartet/device/health"
 	"quartet/tests/chain"
 	"quartet/tests/relay"
 )
@@ -53,6 +54,12 @@ func TestAdaptiveRateFollowsACliff(t *testing.T) {
 		after, last := lost()
 		st := b.Status()
 		t.Logf("after it %d bit/s; lost %v in the first two seconds, then %v; %s", st.Input.Engine.RateBPS, before, after, b.Alarms())
+		_ = b.Client().Events(t.Context(), "", false, func(e control.Event, _ uint64) error {
+			if e.Kind == health.Note && e.Time.After(cliff) {
+				t.Logf("%5.2f s  %s", e.Time.Sub(cliff).Seconds(), e.Condition.Text)
+			}
+			return nil
+		})
 		for i := range before {
 			if after[i] != before[i] {
 				t.Errorf("gateway %d loses %d packets behind two seconds", i, after[i]-before[i])

@@ -26,6 +26,9 @@ const (
 	// twice as long each time, until a rise has held.
 	firstPatience = 20 * time.Second
 	lastPatience  = 5 * time.Minute
+	// asleep is the time between two looks from which on what lies between them
+	// tells nothing of the lines.
+	asleep = 300 * time.Millisecond
 	// trial is how long something that was given back must hold.
 	trial = 3 * time.Second
 )
@@ -58,6 +61,7 @@ type Adapter struct {
 	rate     int64
 	paths    map[string]*path
 	began    bool
+	looked   time.Duration // last
 	fell     time.Duration // when the rate was lowered last; since then:
 	drained  bool          // the undershoot has been taken back
 	before   int64         // rate before it
@@ -90,6 +94,13 @@ func (a *Adapter) Look(now time.Duration, samples []Sample) Decision {
 	if !a.began {
 		a.began, a.rose = true, now
 	}
+	if now-a.looked > asleep {
+		// This process stood still, and with it all that is measured here.
+		for _, p := range a.paths {
+			p.n, p.signs = 0, 0
+		}
+	}
+	a.looked = now
 	var d Decision
 	for _, s := range samples {
 		p := a.paths[s.Name]
@@ -97,7 +108,7 @@ func (a *Adapter) Look(now time.Duration, samples []Sample) Decision {
 			p = &path{parity: true, carries: true, patience: firstPatience, last: s, since: now}
 			a.paths[s.Name] = p
 		}
-		p.look(now, s)
+		p.look(now, s, a.need(a.rate, p.parity && s.Parity))
 	}
 	a.shed(now, samples, &d)
 	a.follow(now, samples, &d)
@@ -145,7 +156,7 @@ func (a *Adapter) shed(now time.Duration, samples []Sample, d *Decision) {
 			case p.parity && p.last.Parity && a.cfg.Overhead > 0:
 				p.parity = false
 				d.say("path %s: sheds its parity: it carries %s", p.last.Name, mbit(p.carried))
-			case p != best && best != nil && !best.strained && now-p.since >= window && p.known*share < a.need(a.rate, false):
+			case p != best && best != nil && !best.strained && now-p.since >= window && p.over && p.known*share < a.need(a.rate, false):
 				// Its leg is served by another: what this one loses is of no use.
 				p.carries = false
 				d.say("path %s: is shed: it carries %s, leg %d goes on over path %s", p.last.Name, mbit(p.carried), leg, best.last.Name)

@@ -17,7 +17,8 @@ type Sample struct {
 	// with the At of the one before is that one.
 	At      time.Duration
 	Dropped uint64        // messages that its queue or its socket has dropped as too late
-	Acked   uint64        // bytes that the far end has acknowledged
+	Bytes   uint64        // sent, headers and retransmissions included
+	Total   uint64        // packets sent, likewise
 	Buffer  time.Duration // time that its send buffer spans
 	RTT     time.Duration
 	Sent    uint64 // packets, without those sent again
@@ -57,8 +58,10 @@ type path struct {
 	base   time.Duration // shortest round trip
 	baseAt time.Duration
 
-	carried  float64 // bit/s acknowledged over the window
+	carried  float64 // bit/s over the window
 	strained bool
+	signs    int           // samples in a row that show strain: one alone may be this machine's doing
+	over     bool          // it carries less than it is given
 	since    time.Duration // strained, or else calm, since
 	known    float64       // bit/s that the path carries for certain: capacity, found under strain; 0: not found
 
@@ -69,15 +72,15 @@ type path struct {
 	tried    time.Duration // when something was given back last; 0: nothing is on trial
 }
 
-// look takes the next sample.
-func (p *path) look(now time.Duration, s Sample) {
+// look takes the next sample; given is what the path has to carry, in bit/s.
+func (p *path) look(now time.Duration, s Sample, given float64) {
 	if s.Up && p.last.Up && s.At == p.last.At {
 		return
 	}
-	if !s.Up || s.Acked < p.last.Acked || s.At < p.last.At || s.Sent < p.last.Sent {
+	if !s.Up || s.Bytes < p.last.Bytes || s.At < p.last.At || s.Sent < p.last.Sent {
 		// Another connection: nothing holds over.
 		p.n = 0
-		p.base, p.strained, p.since = 0, false, now
+		p.base, p.signs, p.strained, p.over, p.since = 0, 0, false, false, now
 		p.last = s
 		if !s.Up {
 			return
@@ -102,25 +105,58 @@ func (p *path) look(now time.Duration, s Sample) {
 	if span < window.Seconds()/2 {
 		return
 	}
-	p.carried = float64(s.Acked-old.Acked) * 8 / span
+	p.carried = carried(&old, &s)
 	was := p.strained
-	p.strained = p.isStrained(&old)
+	full := p.isFull(&old)
+	if full || p.isMissed(&old) {
+		p.signs++
+	} else {
+		p.signs = 0
+	}
+	p.strained = p.signs > 1
+	p.over = full && p.carried < 0.9*given
 	if p.strained != was {
 		p.since = now
 	}
-	if p.strained {
-		// The window may reach back before the fall: the last step does not.
-		p.known = p.carried
-		if p.n > 1 && s.At-p.ring[1].At >= window/4 {
-			p.known = min(p.known, float64(s.Acked-p.ring[1].Acked)*8/(s.At-p.ring[1].At).Seconds())
-		}
-	} else if p.known > 0 && p.carried > p.known {
+	// The window may reach back before the fall: the last step does not.
+	least := p.carried
+	if p.n > 1 && s.At-p.ring[1].At >= window/4 {
+		least = min(least, carried(&p.ring[1], &s))
+	}
+	switch {
+	case full && (p.known == 0 || p.over):
+		p.known = least
+	case full: // the line is full with less than was thought
+		p.known = min(p.known, max(p.carried, given))
+	case !p.strained && p.known > 0 && p.carried > p.known:
 		p.known = p.carried // it carries more than was thought
 	}
 }
 
-// isStrained compares the last sample with one a window before.
-func (p *path) isStrained(old *Sample) bool {
+// carried is what came through between two samples, in bit/s: what was sent, less
+// the share that was missed. Acknowledgements are no measure: one packet that is
+// missing holds back those of all that follow.
+func carried(old, s *Sample) float64 {
+	bits := float64(s.Bytes-old.Bytes) * 8 / (s.At - old.At).Seconds()
+	if total := s.Total - min(old.Total, s.Total); total > 0 {
+		bits *= max(0, 1-float64(s.Lost-min(old.Lost, s.Lost))/float64(total))
+	}
+	return bits
+}
+
+// isMissed tells whether the gateway misses what this path should have brought,
+// compared with a window before. It tells late: of what was due a latency ago.
+func (p *path) isMissed(old *Sample) bool {
+	s := &p.last
+	if !s.Tells || !p.carries || !s.Reported || !old.Reported || s.Received < old.Received || s.Missed < old.Missed {
+		return false
+	}
+	n := s.Received - old.Received + s.Missed - old.Missed
+	return n > 20 && float64(s.Missed-old.Missed) > missed*float64(n)
+}
+
+// isFull tells whether the line is full, compared with a window before.
+func (p *path) isFull(old *Sample) bool {
 	s := &p.last
 	if !s.Tells || !p.carries {
 		return false
@@ -129,10 +165,6 @@ func (p *path) isStrained(old *Sample) bool {
 		return true
 	}
 	if sent := s.Sent - old.Sent; sent > 20 && float64(s.Lost-min(old.Lost, s.Lost)) > lossy*float64(sent) {
-		return true
-	}
-	if n := s.Received - old.Received + s.Missed - old.Missed; s.Reported && old.Reported && s.Received >= old.Received && s.Missed >= old.Missed &&
-		n > 20 && float64(s.Missed-old.Missed) > missed*float64(n) {
 		return true
 	}
 	// What waits in the buffer beyond a round trip, and grows.
