@@ -46,7 +46,8 @@ const (
 
 // box is a box with everything around it.
 type box struct {
-	t    *testing.T
+	t    *testing.T // of the part that runs
+	all  *testing.T // with which the programs end
 	dir  string
 	base string // https://10.77.0.1:port
 	port int
@@ -75,7 +76,7 @@ func newBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &box{t: t, dir: dir, lines: map[string]string{}}
+	b := &box{t: t, all: t, dir: dir, lines: map[string]string{}}
 	for _, d := range []string{"etc", "data", "key", "media"} {
 		if err := os.Mkdir(b.file(d), 0o700); err != nil {
 			t.Fatal(err)
@@ -115,7 +116,7 @@ func (b *box) document() {
 	d := config.Default[config.Box]()
 	d.Version, d.Name = config.SchemaVersion, "studio-1"
 	d.Input.Type, d.Input.URL = config.TypeTest, "test://bars"
-	d.Encoder.Width, d.Encoder.Height, d.Encoder.BitrateKbps = 640, 360, 1500
+	d.Encoder.Width, d.Encoder.Height, d.Encoder.BitrateKbps = 320, 180, 1500 // as large as the page shows it
 	d.Output.Key = config.Secret(secret(32))
 	d.Output.LatencyMS, d.Output.MaxBitrateKbps = 400, 4000
 	d.Control.Socket = b.file("control.sock")
@@ -153,7 +154,7 @@ func (b *box) document() {
 		if err := os.WriteFile(name, config.Encode(&g), 0o600); err != nil {
 			b.t.Fatal(err)
 		}
-		startProcess(b.t, b.file(g.Name+".log"), *bin+"/quartet-gateway", "run", "--config", name)
+		startProcess(b.all, b.file(g.Name+".log"), *bin+"/quartet-gateway", "run", "--config", name)
 	}
 	b.doc = d
 	if err := os.WriteFile(b.file("etc/box.v1.json"), config.Encode(&d), 0o600); err != nil {
@@ -162,19 +163,21 @@ func (b *box) document() {
 }
 
 func (b *box) startMedia() {
-	b.media = startProcess(b.t, b.file("quartetd.log"), *bin+"/quartetd", "run",
+	b.media = startProcess(b.all, b.file("quartetd.log"), *bin+"/quartetd", "run",
 		"--config", b.file("etc/box.v1.json"), "--data", b.file("media"), "--key", b.file("key/seal.key"))
 	b.ctl = control.NewClient(b.doc.Control.Socket)
-	b.t.Cleanup(b.ctl.Close)
-	b.until("all paths up", func(s control.Status) bool {
-		up := 0
-		for _, p := range s.Paths {
-			if p.State == control.PathUp && p.Arrival != nil {
-				up++
-			}
+	b.all.Cleanup(b.ctl.Close)
+	b.until("all paths up", allUp)
+}
+
+// allUp: four paths, each with a gateway that reports.
+func allUp(s control.Status) bool {
+	for _, p := range s.Paths {
+		if p.State != control.PathUp || p.Arrival == nil {
+			return false
 		}
-		return up == len(s.Paths) && up == 4
-	})
+	}
+	return len(s.Paths) == 4
 }
 
 func (b *box) startManage() {
@@ -184,10 +187,10 @@ func (b *box) startManage() {
 	if *pageDir != "" {
 		args = append(args, "--page", *pageDir)
 	}
-	b.manage = startProcess(b.t, b.file("manage.log"), *bin+"/quartet-manage", args...)
-	b.t.Cleanup(func() {
-		if b.t.Failed() {
-			b.t.Logf("quartet-manage:\n%s\nquartetd:\n%s", tail(b.manage.printed()), tail(b.media.printed()))
+	b.manage = startProcess(b.all, b.file("manage.log"), *bin+"/quartet-manage", args...)
+	b.all.Cleanup(func() {
+		if b.all.Failed() {
+			b.all.Logf("quartet-manage:\n%s\nquartetd:\n%s", tail(b.manage.printed()), tail(b.media.printed()))
 		}
 	})
 	b.answers()

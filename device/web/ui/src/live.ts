@@ -1,7 +1,7 @@
 // What the box says each second, and the proof that it still says it. A number
 // that is not fresh is never shown as if it were: after three seconds without
 // an event the page says so.
-import { get, session, signedOut } from "./api";
+import { get, Problem, session, signedOut } from "./api";
 import { Store } from "./store";
 import type { Condition, Overview, PathStatus } from "./types";
 
@@ -109,8 +109,9 @@ function later(): void {
   close();
   again = setTimeout(() => {
     again = undefined;
-    get("/session").then(open, () => {
-      if (session.value.session) later();
+    get("/session").then(open, (e: unknown) => {
+      if (e instanceof Problem && e.status === 401) signedOut("expired");
+      else if (session.value.session) later();
     });
   }, retry);
   retry = Math.min(retry * 2, 4_000);
