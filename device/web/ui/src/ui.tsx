@@ -288,7 +288,7 @@ export function Loading({ error }: { error?: unknown }) {
 /** Scrolls sideways by itself where it must; can be reached by keyboard then. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );
