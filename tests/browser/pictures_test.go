@@ -35,6 +35,11 @@ func takePictures(t *testing.T, p *tab, browser context.Context, b *box) {
 			t.Fatal(err)
 		}
 	}
+	p.view("maintenance", "Maintenance")
+	p.fill("Name of the box", "studio-1")
+	p.press("Save")
+	p.view("live", "Live")
+	time.Sleep(60 * time.Second) // so that the small plots have something to show
 	for _, v := range []struct {
 		id, heading, scheme, name string
 		w, h                      int

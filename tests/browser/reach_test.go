@@ -13,9 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"quartet/device/telemetry"
+	"quartet/device/web"
 )
 
 // views of the page, with their headings.
@@ -275,6 +279,12 @@ func policy(t *testing.T, b *box, tabs []*tab) {
 		t.Errorf("only %d requests were seen", count)
 	}
 	t.Logf("%d requests to the interface, none elsewhere", count)
+}
+
+// TestManagementConditionsAreTranslated: those of the management's parts, as
+// those of the media plane in sources_test.go.
+func TestManagementConditionsAreTranslated(t *testing.T) {
+	translated(t, slices.Concat(web.Catalogue(), telemetry.Catalogue()))
 }
 
 // TestSize: the whole page, all languages and views, gzipped.

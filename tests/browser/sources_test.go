@@ -25,12 +25,15 @@ func read(t *testing.T, name string) []byte {
 
 // TestConditionsAreTranslated holds the German words of conditions against the
 // catalogue: a new code, or a changed text, needs a translator.
-func TestConditionsAreTranslated(t *testing.T) {
+func TestConditionsAreTranslated(t *testing.T) { translated(t, health.Catalogue()) }
+
+func translated(t *testing.T, list []health.Definition) {
+	t.Helper()
 	var german map[string]struct{ From, Text, Remedy string }
 	if err := json.Unmarshal(read(t, "src/i18n/conditions.de.json"), &german); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range health.Catalogue() {
+	for _, d := range list {
 		g, ok := german[string(d.Code)]
 		switch {
 		case !ok:

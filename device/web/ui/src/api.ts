@@ -64,7 +64,8 @@ async function problem(r: Response): Promise<Problem> {
     // Not JSON: a proxy's page, or nothing.
   }
   const text = (k: string) => (typeof body[k] === "string" ? (body[k] as string) : "");
-  const detail = [text("detail"), text("remedy")].filter(Boolean).join(" ");
+  const remedy = text("remedy");
+  const detail = [text("detail"), text("detail").includes(remedy) ? "" : remedy].filter(Boolean).join("; ");
   return new Problem(r.status, text("title") || r.statusText || String(r.status), detail, list(body["errors"]),
     Number(r.headers.get("Retry-After") ?? body["retry_after_s"] ?? 0) || 0, body);
 }

@@ -12,7 +12,7 @@ function number(digits: number): Intl.NumberFormat {
 
 /** A number with a fixed count of decimals; a dash if it is not known. */
 export function num(x: number | null | undefined, digits = 0): string {
-  return x === null || x === undefined || !Number.isFinite(x) ? "–" : number(digits).format(x);
+  return x === null || x === undefined || !Number.isFinite(x) ? "–" : number(digits).format(x).replace("-", "−");
 }
 
 export const whole = (x: number | null | undefined) => num(x, 0);

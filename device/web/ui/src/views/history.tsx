@@ -3,7 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "../api";
-import { moment, num } from "../format";
+import { clock, moment, num } from "../format";
 import { maybe, t, useLanguage, type Key } from "../i18n";
 import { live } from "../live";
 import type { Condition, History } from "../types";
@@ -12,28 +12,37 @@ import { ConditionItem } from "./live";
 
 const ranges: [Key, number][] = [["range.15m", 900], ["range.1h", 3600], ["range.6h", 21600], ["range.24h", 86400]];
 
-// Which series make one plot: the first that matches takes it.
-const plots: [Key, RegExp][] = [
-  ["plot.bitrate", /bit_?rate|\bbps\b|(^|[._])(rx|tx)_bps|wire/i],
-  ["plot.rtt", /rtt/i],
-  ["plot.loss", /loss|lost|unrecovered|percent.*loss/i],
-  ["plot.margin", /margin|skew|jitter/i],
-  ["plot.temperature", /temp/i],
-  ["plot.cpu", /cpu|load/i],
-  ["plot.memory", /mem/i],
+interface Kind {
+  title: Key;
+  metrics: string[]; // of the box's telemetry; series are METRIC or METRIC/NAME
+  scale: number;
+  unit: string;
+  level?: boolean; // zero has no meaning: the plot need not show it
+}
+
+const kinds: Kind[] = [
+  { title: "bitrate", metrics: ["quartet.input.bitrate", "quartet.path.bitrate"], scale: 1e-6, unit: "Mbit/s" },
+  { title: "rtt", metrics: ["quartet.path.srt.ms_rtt"], scale: 1, unit: "ms" },
+  { title: "loss.wire", metrics: ["quartet.path.send_loss"], scale: 100, unit: "%" },
+  { title: "loss.path", metrics: ["quartet.path.arrival.loss"], scale: 100, unit: "%" },
+  { title: "loss.after", metrics: ["quartet.path.merged.lost"], scale: 1, unit: "/s" },
+  { title: "margin", metrics: ["quartet.path.merged.margin"], scale: 1000, unit: "ms" },
+  { title: "plot.loudness", metrics: ["quartet.sound.loudness.short_term"], scale: 1, unit: "LUFS", level: true },
+  { title: "temperature", metrics: ["hw.temperature"], scale: 1, unit: "°C", level: true },
+  { title: "plot.load", metrics: ["system.cpu.load_average.1m"], scale: 1, unit: "" },
+  { title: "plot.memory", metrics: ["system.memory.usage"], scale: 1e-6, unit: "MB" },
 ];
+
+const metric = (series: string) => series.split("/")[0] ?? series;
+const most = 32; // series that the box gives at once
 
 export default function HistoryView() {
   useLanguage();
   const [range, setRange] = useState(3600);
   const names = useFetch(() => get<History>("/history"));
   const past = useFetch(() => get<{ conditions: Condition[] | null }>("/conditions"));
-  const groups = new Map<Key, string[]>();
-  for (const n of Object.keys(names.data?.series ?? {}).sort()) {
-    const key = plots.find(([, re]) => re.test(n))?.[0];
-    if (key) groups.set(key, [...(groups.get(key) ?? []), n]);
-  }
-  const order = plots.map(([k]) => k).filter((k) => groups.has(k));
+  const all = Object.keys(names.data?.series ?? {}).sort();
+  const shown = kinds.map((k) => ({ k, names: all.filter((n) => k.metrics.includes(metric(n))).slice(0, most) })).filter((x) => x.names.length);
   return (
     <>
       <div class="view-head">
@@ -47,10 +56,10 @@ export default function HistoryView() {
         </div>
       </div>
       {!names.data && <Loading error={names.error} />}
-      {names.data && !order.length && <p class="quiet-text">{t("history.none")}</p>}
+      {names.data && !shown.length && <p class="quiet-text">{t("history.none")}</p>}
       <div class="plots">
-        {order.map((k) => (
-          <Plot key={k} title={t(k)} names={groups.get(k) ?? []} range={range} />
+        {shown.map((x) => (
+          <Plot key={x.k.title} k={x.k} names={x.names} range={range} />
         ))}
       </div>
       <Panel title={t("history.conditions")}>
@@ -68,7 +77,8 @@ export default function HistoryView() {
 
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function Plot({ title, names, range }: { title: string; names: string[]; range: number }) {
+function Plot({ k, names, range }: { k: Kind; names: string[]; range: number }) {
+  const title = t(k.title);
   const host = useRef<HTMLDivElement>(null);
   const [data, setData] = useState<History | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -96,10 +106,7 @@ function Plot({ title, names, range }: { title: string; names: string[]; range: 
     };
   }, [names.join(), range]);
   const series = Object.entries(data?.series ?? {});
-  const unit = series[0]?.[1].unit ?? "";
-  const big = unit === "bit/s" || unit === "bps";
-  const scale = big ? 1e-6 : 1;
-  const shown = big ? "Mbit/s" : unit;
+  const { scale, unit: shown } = k;
   useEffect(() => {
     const el = host.current;
     if (!el || !data || !series.length) return;
@@ -116,8 +123,8 @@ function Plot({ title, names, range }: { title: string; names: string[]; range: 
     const u = new uPlot({
       width: el.clientWidth, height: 190, tzDate: (s) => uPlot.tzDate(new Date(s * 1000), "Etc/UTC"),
       cursor: { points: { size: 6 } }, legend: { live: true },
-      scales: { y: { range: (_u, min, max) => [Math.min(0, min ?? 0), (max || 1) * 1.08] } },
-      axes: [axis, { ...axis, size: 56, values: (_u, vs) => vs.map((v) => num(v, Math.abs(v) < 10 && v % 1 ? 1 : 0)) }],
+      scales: { y: { range: (_u, min, max) => (k.level ? [Math.floor((min ?? 0) - 1), Math.ceil((max ?? 1) + 1)] : [Math.min(0, min ?? 0), (max || 1) * 1.08]) } },
+      axes: [{ ...axis, values: (_u, vs) => vs.map((v) => clock(v * 1000).slice(0, 5)) }, { ...axis, size: 56, values: (_u, vs) => vs.map((v) => num(v, Math.abs(v) < 10 && v % 1 ? 1 : 0)) }],
       // Colour and dash together tell the lines apart.
       series: [
         { label: "UTC", value: (_u, v) => (v === null || v === undefined ? "–" : moment(v * 1000)) },
@@ -173,7 +180,8 @@ function Plot({ title, names, range }: { title: string; names: string[]; range: 
   );
 }
 
-/** A series' name without what all of its plot have in common. */
+/** What tells a series from the others of its plot. */
 function label(name: string): string {
-  return maybe("series." + name, name);
+  const i = name.indexOf("/");
+  return i >= 0 ? name.slice(i + 1) : maybe("series." + name, name);
 }

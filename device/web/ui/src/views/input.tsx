@@ -8,7 +8,7 @@ import { useStore } from "../store";
 import { useState } from "preact/hooks";
 import type { Doc, Json, Preset } from "../types";
 import { Badge, Button, Confirm, Note, Panel, say, useFetch } from "../ui";
-import { inputLevel, LatencyBar } from "./live";
+import { codec, inputLevel, LatencyBar } from "./live";
 import { Latency } from "./calculator";
 
 const types = ["sdi", "test", "udp", "rtp", "srt", "file"];
@@ -66,7 +66,7 @@ function Now() {
           <ul class="plain">
             {(s.components ?? []).map((c) => (
               <li key={c.pid}>
-                <code>{c.pid}</code> {c.kind} {c.codec} {c.language}
+                <code>{c.pid}</code> {c.kind} {codec(c.codec)} {c.language}
               </li>
             ))}
           </ul>

@@ -132,7 +132,7 @@ function Confidence({ box, stale }: { box: BoxStatus; stale: boolean }) {
   );
 }
 
-const lufs = (x: number) => (x <= -100 ? "−∞" : num(x, 1).replace("-", "−"));
+const lufs = (x: number) => (x <= -100 ? "−∞" : num(x, 1));
 
 // The picture is fetched, not linked: an answer that has not changed costs
 // nothing, one that fails says why, and the policy needs no blob: addresses.
@@ -220,7 +220,7 @@ function Meters({ peak, rms }: { peak: number[]; rms: number[] }) {
               <i class="meter-rms" style={{ transform: `scaleX(${share(rms[i] ?? p)})` }} />
               <i class={"meter-peak " + level} style={{ left: `${share(p) * 100}%` }} />
             </div>
-            <span class="meter-value">{silent ? "−∞" : num(p, 0).replace("-", "−")}</span>
+            <span class="meter-value">{silent ? "−∞" : num(p, 0)}</span>
           </div>
         );
       })}
@@ -229,7 +229,7 @@ function Meters({ peak, rms }: { peak: number[]; rms: number[] }) {
         <div>
           {[-60, -40, -30, -20, -9, 0].map((v) => (
             <i key={v} style={{ left: `${share(v) * 100}%` }}>
-              {num(v).replace("-", "−")}
+              {num(v)}
             </i>
           ))}
         </div>
@@ -339,9 +339,14 @@ function encoderWord(i: Input): string {
   return maybe("on-air." + e.on_air, e.on_air);
 }
 
+const codecNames: Record<string, string> = { h264: "H.264", hevc: "H.265", mpeg2: "MPEG-2", aac: "AAC", mp2: "MP2", ac3: "AC-3", eac3: "E-AC-3" };
+
+/** A codec as engineers write it. */
+export const codec = (c: string | undefined): string => (c ? (codecNames[c] ?? c) : "");
+
 function codecs(i: Input): string {
   const s = i.monitor?.services?.[0];
-  return (s?.components ?? []).filter((c) => c.codec).map((c) => c.codec).slice(0, 4).join(" + ");
+  return (s?.components ?? []).filter((c) => c.codec).map((c) => codec(c.codec)).slice(0, 4).join(" + ");
 }
 
 function EncoderStage({ i }: { i: Input }) {
