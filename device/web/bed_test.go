@@ -7,15 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -305,37 +309,83 @@ type bed struct {
 // passwords and users of a bed, by role.
 var users = map[Role]string{Viewer: "vera", Operator: "olaf", Admin: "anna"}
 
-// newBed makes a claimed box with a document and somebody of each role logged
-// in.
+// claimed is a folder with the users of a claimed box, made once: hashing
+// passwords is slow on purpose.
+var claimed = sync.OnceValues(func() (fs.FS, error) {
+	dir, err := os.MkdirTemp("", "quartet-web-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	a, err := access.Open(access.Config{Dir: dir, Now: func() time.Time { return begun }, ClaimCode: func(code string) bool { return code == claimCode }})
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	err = errors.Join(a.Claim(ctx, netip.MustParseAddr("192.0.2.200"), claimCode, users[Admin], canaryPassword),
+		a.AddUser(ctx, users[Viewer], canaryPassword, access.Viewer), a.AddUser(ctx, users[Operator], canaryPassword, access.Operator))
+	if err != nil {
+		return nil, err
+	}
+	files := fstest.MapFS{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		files[e.Name()] = &fstest.MapFile{Data: b, Mode: 0o600}
+	}
+	return files, nil
+})
+
+// begun is when a bed's clock starts.
+var begun = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+// newBed makes a claimed box with a document; who is needed logs in.
 func newBed(t testing.TB) *bed {
-	b := newFreshBed(t)
-	source := netip.MustParseAddr("192.0.2.200")
-	if err := b.access.Claim(t.Context(), source, claimCode, users[Admin], canaryPassword); err != nil {
+	t.Helper()
+	files, err := claimed()
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.advance(time.Minute)
-	for _, role := range []Role{Viewer, Operator, Admin} {
-		if role != Admin {
-			if err := b.access.AddUser(t.Context(), users[role], canaryPassword, access.Role(role)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b.tokens[role] = b.login(role)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, files); err != nil {
+		t.Fatal(err)
 	}
+	b := newBedIn(t, dir)
 	if err := b.store.Save(boxDocument("studio-1")); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
+// token is the session of somebody of a role.
+func (b *bed) token(role Role) string {
+	b.t.Helper()
+	if b.tokens[role] == "" {
+		b.tokens[role] = b.login(role)
+	}
+	return b.tokens[role]
+}
+
 // newFreshBed makes a box as it comes out of its package.
 func newFreshBed(t testing.TB) *bed {
 	t.Helper()
-	f := &fakes{now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), events: make(chan control.Event),
+	return newBedIn(t, t.TempDir())
+}
+
+// newBedIn makes a box with the users in a folder.
+func newBedIn(t testing.TB, dir string) *bed {
+	t.Helper()
+	f := &fakes{now: begun, events: make(chan control.Event),
 		network: NetworkSettings{Version: 1, Timezone: "UTC", Others: "auto"}}
 	b := &bed{fakes: f, t: t, log: &logBuffer{}, tokens: map[Role]string{}}
 	var err error
-	b.access, err = access.Open(access.Config{Dir: t.TempDir(), Now: f.Now, ClaimCode: func(code string) bool { return code == claimCode }})
+	b.access, err = access.Open(access.Config{Dir: dir, Now: f.Now, ClaimCode: func(code string) bool { return code == claimCode }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +435,7 @@ func (b *bed) do(q request) *httptest.ResponseRecorder {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if q.role != Public {
-		r.AddCookie(&http.Cookie{Name: cookieName, Value: b.tokens[q.role]})
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: b.token(q.role)})
 	}
 	for k, v := range q.header {
 		r.Header.Set(k, v)
@@ -508,5 +558,3 @@ func (b *bed) must(q request) *httptest.ResponseRecorder {
 var errRefused = &control.Error{Code: 422, Text: "paths[0]: the port is taken"}
 
 var errAway = fmt.Errorf("%w on /run/x: nobody serves the socket", control.ErrUnreachable)
-
-var _ = errors.Is

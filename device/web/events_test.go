@@ -29,7 +29,7 @@ func (b *bed) watch(t *testing.T, addr string, role Role) (*sse, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.AddCookie(&http.Cookie{Name: cookieName, Value: b.tokens[role]})
+	req.AddCookie(&http.Cookie{Name: cookieName, Value: b.token(role)})
 	resp, err := client(t, 0).Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -134,7 +134,7 @@ func TestMetricsToken(t *testing.T) {
 		b.server.Handler().ServeHTTP(w, r)
 		return w.Code
 	}
-	if get("Authorization", "Bearer ") != 401 || get("Cookie", cookieName+"="+b.tokens[Viewer]) != 200 {
+	if get("Authorization", "Bearer ") != 401 || get("Cookie", cookieName+"="+b.token(Viewer)) != 200 {
 		t.Error("no token, or a session")
 	}
 	token := func() string {

@@ -359,7 +359,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add(uint8(3), "series=a,b&from=1&to=2&step=1", []byte(nil), "..%2f")
 	b := newBed(f)
-	revision := b.revision("/config")
+	revision, token := b.revision("/config"), b.token(Admin)
 	f.Fuzz(func(t *testing.T, n uint8, query string, body []byte, name string) {
 		r := list[int(n)%len(list)]
 		target := "https://192.0.2.7/api/v1" + strings.ReplaceAll(r.path, "{name}", url.PathEscape(name))
@@ -372,7 +372,7 @@ func FuzzRequest(f *testing.F) {
 		req.URL = u
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("If-Match", revision)
-		req.AddCookie(&http.Cookie{Name: cookieName, Value: b.tokens[Admin]})
+		req.AddCookie(&http.Cookie{Name: cookieName, Value: token})
 		w := httptest.NewRecorder()
 		b.server.Handler().ServeHTTP(w, req)
 		if w.Code >= 500 && w.Code != 503 {
