@@ -18,17 +18,20 @@ const soundFormat = "F32LE"
 // rawVideo are the caps between capture and encoder.
 func rawVideo(v *engine.Video) string {
 	format := map[string]string{"4:2:0 8": "I420", "4:2:0 10": "I420_10LE", "4:2:2 8": "Y42B", "4:2:2 10": "I422_10LE"}[fmt.Sprint(v.Chroma, " ", v.BitDepth)]
-	// Colours are those of the picture's size, and the encoder says so, whatever
-	// the input's were.
-	colours := "bt709"
-	if v.Height <= 576 {
-		colours = "bt601"
-	}
-	s := fmt.Sprintf("video/x-raw,format=%s,width=%d,height=%d,pixel-aspect-ratio=%s,colorimetry=%s", format, v.Width, v.Height, pixels(v, v.Width, v.Height), colours)
+	s := fmt.Sprintf("video/x-raw,format=%s,width=%d,height=%d,pixel-aspect-ratio=%s,colorimetry=%s", format, v.Width, v.Height, pixels(v, v.Width, v.Height), colours(v))
 	if v.Interlaced {
 		s += ",interlace-mode=(string)interleaved,field-order=(string)top-field-first"
 	}
 	return s
+}
+
+// colours are those of the picture's size, and the encoder says so, whatever the
+// input's were.
+func colours(v *engine.Video) string {
+	if v.Height <= 576 {
+		return "bt601"
+	}
+	return "bt709"
 }
 
 // pixels is the shape of a picture's pixels. The signals of standard definition
@@ -92,8 +95,8 @@ func testText(c *engine.Config, in engine.Format) (string, engine.Format) {
 	if in.Interlaced {
 		rate *= 2
 	}
-	s := fmt.Sprintf("videotestsrc is-live=true pattern=smpte ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=%s",
-		in.Width, in.Height, rate, in.RateDen, pixels(v, in.Width, in.Height))
+	s := fmt.Sprintf("videotestsrc is-live=true pattern=smpte ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/%d,pixel-aspect-ratio=%s,colorimetry=%s",
+		in.Width, in.Height, rate, in.RateDen, pixels(v, in.Width, in.Height), colours(v))
 	s += fmt.Sprintf(" ! timecodestamper ! timeoverlay time-mode=time-code halignment=center valignment=position ypos=0.35 shaded-background=true auto-resize=false font-desc=\"Monospace %dpx\"", size)
 	s += fmt.Sprintf(" ! clockoverlay halignment=center valignment=position ypos=0.55 shaded-background=true auto-resize=false time-format=\"%%H:%%M:%%S\" font-desc=\"Monospace %dpx\"", size)
 	if in.Interlaced {
