@@ -349,8 +349,18 @@ func (s *splicer) startSlate(now time.Duration) {
 	s.begin(now, FromSlate, s.pass+mpegts.DurationToTicks(s.cfg.lead), s.slate.first)
 }
 
-// setSlate gives the slate, nil for none.
-func (s *splicer) setSlate(sl *Slate) { s.slate = sl }
+// setSlate gives the slate, nil for none. In place of another one that is on air
+// it begins at once.
+func (s *splicer) setSlate(sl *Slate) {
+	s.slate = sl
+	switch {
+	case s.origin != FromSlate:
+	case sl == nil:
+		s.become(s.lastTick, FromNothing)
+	default:
+		s.startSlate(s.lastTick)
+	}
+}
 
 // mute sends stuffing and clock alone, or nothing at all (silent), until it is
 // taken back. The engine comes back at a key frame.

@@ -215,3 +215,50 @@ func TestSpliceAllocates(t *testing.T) {
 		t.Errorf("%v allocations for a frame", n)
 	}
 }
+
+// Another slate may come while one is on air, of another length: the stream goes
+// on without a step.
+func TestSpliceOtherSlate(t *testing.T) {
+	c := testConfig()
+	var cc mpegts.Continuity
+	pictures := 0
+	var last mpegts.Timestamp
+	s := newSplicer(spliceConfig{
+		pcrPID: 257, sound: []mpegts.PID{258}, rate: 1_200_000, lead: c.lead(), frame: c.Frame(), keyFrame: func() {}, switched: func(time.Duration, Origin, Origin) {},
+	}, 0, mpegts.WriterFunc(func(at time.Duration, ts []byte) error {
+		p := mpegts.Packet(ts)
+		if v := cc.Check(p); v == mpegts.Broken || v == mpegts.Duplicate {
+			t.Errorf("at %v, PID %d: continuity", at, p.PID())
+		}
+		if dts, ok := p.PTS(); ok && p.PID() == 257 { // no B frames here
+			if d := dts.Diff(last); pictures > 0 && (d <= 0 || d > 9000) {
+				t.Errorf("at %v: %d after the picture before", at, d)
+			}
+			last = dts
+			pictures++
+		}
+		return nil
+	}))
+	short := *testSlate(&c)
+	short.units, short.length = short.units[:len(short.units)/4], short.length/4
+	long := testSlate(&c)
+	s.setSlate(long)
+	for now := time.Duration(0); now < 8*time.Second; now += 4 * time.Millisecond {
+		switch now {
+		case 3600 * time.Millisecond: // near the end of a pass
+			s.setSlate(&short)
+		case 5200 * time.Millisecond:
+			s.setSlate(long)
+		}
+		if err := s.tick(now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pictures < 180 {
+		t.Errorf("%d pictures in 8 s", pictures)
+	}
+	s.setSlate(nil)
+	if s.Stats().Origin != FromNothing {
+		t.Errorf("%+v", s.Stats())
+	}
+}

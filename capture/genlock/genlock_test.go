@@ -17,7 +17,7 @@ func (c *counting) Reset()                     { *c = counting{} }
 func (c *counting) Write(s []float32)          { c.end += int64(len(s)) }
 func (c *counting) End() int64                 { return c.end }
 func (c *counting) Position() (int64, float64) { return c.whole, c.part }
-func (c *counting) JumpTo(w int64)               { c.whole, c.part = w, 0 }
+func (c *counting) JumpTo(w int64)             { c.whole, c.part = w, 0 }
 func (c *counting) Ready(n int, s float64) bool {
 	return float64(c.whole)+float64(n)*s+taps < float64(c.end)
 }

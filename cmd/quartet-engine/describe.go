@@ -238,8 +238,8 @@ func muxText(c *engine.Config, sink string) string {
 func encodeText(c *engine.Config, x chosen) string {
 	parts := []string{
 		muxText(c, fmt.Sprintf("fdsink name=out fd=%d sync=false async=false", engine.FDStream)),
-		fmt.Sprintf("appsrc name=vin format=time is-live=false block=false max-buffers=4 max-bytes=0 leaky-type=downstream caps=\"%s\" ! tee name=raw", withRate(rawVideo(&c.Video), &c.Video)),
-		"raw. ! queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream ! " + videoText(c, x.video),
+		fmt.Sprintf("appsrc name=vin format=time is-live=false block=false max-buffers=0 max-bytes=0 max-time=200000000 leaky-type=downstream caps=\"%s\" ! tee name=raw", withRate(rawVideo(&c.Video), &c.Video)),
+		"raw. ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=200000000 leaky=downstream ! " + videoText(c, x.video),
 		fmt.Sprintf("raw. ! queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream ! videorate drop-only=true ! video/x-raw,framerate=1/1 ! videoscale ! videoconvert ! video/x-raw,format=I420,width=320,height=180,pixel-aspect-ratio=1/1 ! jpegenc quality=75 ! fdsink name=pictures fd=%d sync=false async=false", engine.FDPicture),
 	}
 	if c.Pairs() > 0 {
