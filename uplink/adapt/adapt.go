@@ -208,10 +208,14 @@ func (a *Adapter) follow(now time.Duration, samples []Sample, d *Decision) {
 			low, why = best.known, best
 		}
 	}
+	wait := again
+	if why != nil && !why.over {
+		wait = drains + again // it carries what it is given by now, and drains
+	}
 	switch {
 	case len(legs) == 0:
 		return
-	case strained && (now-a.fell >= again || a.fell == 0):
+	case strained && (now-a.fell >= wait || a.fell == 0):
 		rate := a.clamp(low * undershoot / headers)
 		if rate >= a.rate {
 			rate = a.clamp(float64(a.rate) * share) // it does not carry what it was thought to
