@@ -40,8 +40,24 @@ $(SRTLIB): | deps-build
 	@mkdir -p $(@D)
 	@ln -sf /usr/lib/$$(gcc -print-multiarch)/libsrt-gnutls.so $@
 
+# The box's page. Its files are embedded in quartet-manage; without them the
+# programs show the script-free rescue page, so a machine without Node builds too.
+UI    := device/web/ui
+PAGE  := $(UI)/dist/index.html
+$(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json
+	cd $(UI) && npm ci
+	@touch $@
+
+$(PAGE): $(UI)/node_modules/.package-lock.json $(UI)/index.html $(UI)/vite.config.ts $(UI)/tsconfig.json $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null)
+	cd $(UI) && npm run build
+	@touch $@
+
+.PHONY: page
+page: deps-page $(PAGE) ## the box's page, into device/web/ui/dist/ (Node 18 or newer)
+
 .PHONY: build
-build: $(SRTLIB) ## all programs, into build/
+build: $(SRTLIB) ## all programs, into build/; with the page where there is Node
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory $(PAGE) || echo "make: the page is not built (above); the box will show its rescue page" >&2
 	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
@@ -62,6 +78,11 @@ endef
 test: deps-build+test $(SRTLIB) ## every test that fits an ordinary machine, ≤15 minutes
 	$(GO) vet ./...
 	$(call tests,-timeout 14m)
+
+.PHONY: test-browser
+test-browser: deps-build+test+page+browser page build ## the page in Chromium, against the real programs
+	cd $(UI) && npm test
+	$(GO) test -vet=off -count=1 -tags browser -timeout 20m ./tests/browser -args -bin $(CURDIR)/$(BUILD) $(BROWSER_FLAGS)
 
 .PHONY: test-race
 test-race: deps-build+test $(SRTLIB) ## the same under the race detector
@@ -95,6 +116,29 @@ check: $(SRTLIB) ## format, vet, lint, test
 	@bad=$$(gofmt -l $(GOFILES)) && [ -z "$$bad" ] || { echo "not gofmt'ed (make format):"; echo "$$bad"; exit 1; }
 	$(MAKE) lint
 	$(MAKE) test
+
+# The OpenTelemetry Collector that tests talk to, from its own modules: the
+# manifest says which. Its builder's version and those need not be the same.
+OCB_VER    := v0.164.0
+OCB        := $(BUILD)/bin/ocb-$(OCB_VER)
+COLLECTOR  := $(BUILD)/otelcol/otelcol
+
+$(OCB): | deps-build
+	GOFLAGS= CGO_LDFLAGS= GOBIN=$(CURDIR)/$(@D) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OCB_VER)
+	@mv $(@D)/builder $@
+
+$(COLLECTOR): tests/collector/builder.yaml $(OCB)
+	GOFLAGS= CGO_LDFLAGS= CGO_ENABLED=0 $(OCB) --config $< --skip-strict-versioning
+	@touch $@
+
+.PHONY: test-collector
+test-collector: $(COLLECTOR) ## telemetry against a real OpenTelemetry Collector, restarted in the middle; builds it first, some 5 minutes
+	$(GO) test -count=1 -timeout 10m -v ./tests/collector -args -collector $(CURDIR)/$(COLLECTOR)
+
+BOXES ?= 1000
+.PHONY: fleet
+fleet: $(COLLECTOR) ## BOXES (1000) against that Collector, with figures
+	$(GO) run ./tests/fleet --collector $(COLLECTOR) --boxes $(BOXES)
 
 .PHONY: bench
 bench: deps-build+bench build ## against srt-live-transmit and librist; writes build/bench/report.md

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -27,7 +26,7 @@ var buildEngine = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-func engineProgram(t *testing.T) string {
+func engineProgram(t testing.TB) string {
 	t.Helper()
 	program, err := buildEngine()
 	if err != nil {
@@ -37,7 +36,7 @@ func engineProgram(t *testing.T) string {
 }
 
 // runSource runs a Source until the test ends.
-func runSource(t *testing.T, cfg SourceConfig) (*Source, *recorder) {
+func runSource(t testing.TB, cfg SourceConfig) (*Source, *recorder) {
 	t.Helper()
 	start := time.Now()
 	cfg.Now = func() time.Duration { return time.Since(start) }
@@ -62,7 +61,7 @@ func runSource(t *testing.T, cfg SourceConfig) (*Source, *recorder) {
 	return s, r
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Logf("%s", b)
@@ -70,7 +69,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 }
 
 // until waits for a condition.
-func until(t *testing.T, s *Source, within time.Duration, what string, is func(Stats) bool) {
+func until(t testing.TB, s *Source, within time.Duration, what string, is func(Stats) bool) {
 	t.Helper()
 	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if is(s.Stats()) {
@@ -139,7 +138,7 @@ func TestRealInput(t *testing.T) {
 		cfg.Input = Input{Kind: InputV4L2, Device: "/dev/video-none"}
 		s, r := runSource(t, cfg)
 		until(t, s, 40*time.Second, "the engine's slate", func(st Stats) bool {
-			return st.Splice.Origin == FromEngine && st.Slate && !st.Present && strings.Contains(st.Capture, "/dev/video-none")
+			return st.Splice.Origin == FromEngine && st.Slate && !st.Present && st.Signal.Is == "missing" && st.Signal.Remedy != ""
 		})
 		time.Sleep(time.Second)
 		if st := s.Stats(); st.Starts != 1 || !hasPicture(s) {

@@ -33,7 +33,7 @@ func (r *recorder) WriteTS(at time.Duration, ts []byte) error {
 // sound requires a stream that a receiver takes without a hiccup: counters in
 // order, PIDs that stay, a clock that is where its packets are, tables that
 // come, DTS that rise on every PID and are ahead of the clock.
-func (r *recorder) sound(t *testing.T, rate int64, pids int) {
+func (r *recorder) sound(t testing.TB, rate int64, pids int) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()

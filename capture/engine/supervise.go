@@ -66,7 +66,7 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.mu.Lock()
 	now := s.cfg.Now()
 	patience := startWithin
-	if s.st.starts == 0 {
+	if s.st.lastTS == 0 { // none has come so far: GStreamer may be at its list of plugins
 		patience = firstWithin
 	}
 	s.st.starts++

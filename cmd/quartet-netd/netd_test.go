@@ -125,8 +125,7 @@ func TestSerial(t *testing.T) {
 		{"provisioned", map[string]string{"p": `{"version": 1, "serial": "Q7K2M9", "claim_sha256": "00"}`, "proc/device-tree/serial-number": "other\x00"}, "Q7K2M9"},
 		{"a line", map[string]string{"p": "Q7K2M9\n"}, "Q7K2M9"},
 		{"a provision that is none", map[string]string{"p": "{}", "proc/device-tree/serial-number": "1000000abc\x00"}, "1000000abc"},
-		{"DMI", map[string]string{"sys/class/dmi/id/product_serial": "VM-7\n"}, "VM-7"},
-		{"DMI without a word", map[string]string{"sys/class/dmi/id/product_serial": "To be filled by O.E.M.\n", "sys/class/net/eth1/device/x": "", "sys/class/net/eth1/address": "02:00:5e:00:00:01\n"}, "02005e000001"},
+		{"a board without a word", map[string]string{"proc/device-tree/serial-number": "None\x00", "sys/class/net/eth1/device/x": "", "sys/class/net/eth1/address": "02:00:5e:00:00:01\n"}, "02005e000001"},
 		{"the first port with a device", map[string]string{
 			"sys/class/net/br0/address": "02:00:00:00:00:09\n", "sys/class/net/eth0/device/x": "", "sys/class/net/eth0/address": "00:00:00:00:00:00\n",
 			"sys/class/net/eth1/device/x": "", "sys/class/net/eth1/address": "02:00:5e:00:00:01\n", "sys/class/net/eth2/device/x": "", "sys/class/net/eth2/address": "02:00:5e:00:00:02\n",

@@ -290,6 +290,8 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 	return control.Reload{Changed: []string{"path 2b: passphrase"}, Warnings: []string{"paths[1].interface: shared"}}, b.reload
 }
 
+func (b *box) Restart(context.Context) error { return nil }
+
 func (b *box) Preflight(_ context.Context, path string) (control.Preflight, error) {
 	if path != "2b" {
 		return control.Preflight{}, control.ErrNoPath

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -41,6 +42,7 @@ type boxOptions struct {
 	start        time.Time
 	log          *slog.Logger
 	told         *notify.Notifier // of the service manager; nil: there is none
+	again        func()           // ends the box, for the program to start again
 }
 
 // chain is the parts a packet passes.
@@ -140,6 +142,19 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 		b.opts.log.Info("reloaded", "changed", r.Changed)
 	}
 	return r, err
+}
+
+// Restart implements control.Media. A configuration that is gone is no error: it
+// has been reset, and what was sent by it must end.
+func (b *box) Restart(context.Context) error {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	if _, _, err := load(b.opts.file, b.opts.key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	b.opts.log.Info("starting again, as asked over the control socket")
+	b.opts.again()
+	return nil
 }
 
 // Preflight implements control.Media.

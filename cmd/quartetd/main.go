@@ -45,6 +45,9 @@ Signals:
   SIGHUP            read the configuration again and change only what it changes
   SIGTERM, SIGINT   send what is under way, then end (exit 0 within 3 s)
 
+Over the control socket it can also be told to start again in the same process
+(POST /v1/restart), for changes that SIGHUP refuses.
+
 Exit status: 0 ended as asked, 1 failed while running, 2 wrong usage or configuration.
 An example of a configuration: quartetctl config example box
 `
@@ -53,13 +56,33 @@ An example of a configuration: quartetctl config example box
 const (
 	exitFailed = 1
 	exitUsage  = 2
+
+	exitAgain = -1 // not an exit status: the program is to start again in its own place
 )
 
 // stopWithin is when a process that was told to stop ends even if a part of it
 // does not.
 const stopWithin = 2900 * time.Millisecond
 
-func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	env := os.Environ() // with what the service manager wrote there, before it is taken out
+	code := command(os.Args[1:], os.Stdout, os.Stderr)
+	if code == exitAgain {
+		code = again(os.Args, env)
+	}
+	os.Exit(code)
+}
+
+// again starts this program anew in the same process, so that whoever supervises
+// it sees neither an end nor another id. It returns only if that fails.
+func again(args, env []string) int {
+	program, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(program, args, env)
+	}
+	fmt.Fprintln(os.Stderr, "quartetd: cannot start again:", err)
+	return exitFailed
+}
 
 func command(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
@@ -170,17 +193,21 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 	srt.Startup()
 	defer srt.Cleanup()
 
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+
 	// The origin of "now": every instant in the media plane counts from here.
 	start := time.Now()
 	b, err := newBox(l.doc, l.set, boxOptions{
 		file: file, key: key, data: data, now: func() time.Duration { return time.Since(start) }, start: start, log: log, socket: socketPath(l.doc, data), told: told,
+		again: func() { end(errAgain) },
 	})
 	if err != nil {
 		log.Error("quartetd cannot start", "err", err)
 		return exitFailed
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -204,6 +231,9 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 				return exitFailed
 			}
 			log.Info("quartetd ends", "uptime", time.Since(start).Round(time.Second).String())
+			if errors.Is(context.Cause(ctx), errAgain) {
+				return exitAgain
+			}
 			return 0
 		case <-asked:
 			asked, late = nil, time.After(stopWithin)
@@ -215,6 +245,9 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 		}
 	}
 }
+
+// errAgain is why a process ends that is to start again.
+var errAgain = errors.New("asked to start again")
 
 // writable makes sure that dir is a folder that takes files.
 func writable(dir string) error {

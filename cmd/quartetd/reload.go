@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"quartet/capture/engine"
 	"quartet/cmd/internal/boxplan"
-	"quartet/device/config"
+	"quartet/device/control"
 	"quartet/uplink"
 )
 
@@ -20,8 +19,8 @@ func (b *box) apply(next loaded) (changed []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	was, set, doc := &b.set, next.set, next.doc
-	if fixed := fixedChanges(b.doc, doc); len(fixed) > 0 {
-		return nil, fmt.Errorf("%s cannot change while running: restart quartetd", strings.Join(fixed, ", "))
+	if fixed := boxplan.NeedsRestart(b.doc, doc); len(fixed) > 0 {
+		return nil, &control.RestartNeeded{Fields: fixed}
 	}
 	// All that can fail comes before all that takes effect.
 	redial := map[int]uplink.Dialer{}
@@ -88,37 +87,4 @@ func (b *box) apply(next loaded) (changed []string, err error) {
 	}
 	b.doc, b.set = doc, set
 	return changed, nil
-}
-
-// fixedChanges names the fields that differ and need a restart.
-func fixedChanges(old, doc *config.Box) (fields []string) {
-	differ := func(name string, a, b any) {
-		if !reflect.DeepEqual(a, b) {
-			fields = append(fields, name)
-		}
-	}
-	differ("name", old.Name, doc.Name)
-	differ("input", old.Input, doc.Input)
-	encoder := doc.Encoder
-	encoder.BitrateKbps, encoder.MinBitrateKbps = old.Encoder.BitrateKbps, old.Encoder.MinBitrateKbps
-	differ("encoder (but for its bit rates)", old.Encoder, encoder)
-	differ("confidence", old.Confidence, doc.Confidence)
-	differ("control", old.Control, doc.Control)
-	differ("log", old.Log, doc.Log)
-	if len(old.Paths) != len(doc.Paths) {
-		return append(fields, "the number of paths")
-	}
-	staggersBefore, staggers := boxplan.Staggers(old), boxplan.Staggers(doc)
-	for i := range doc.Paths {
-		a, b := old.Paths[i], doc.Paths[i]
-		at := fmt.Sprintf("paths[%d].", i)
-		differ(at+"name", a.Name, b.Name)
-		differ(at+"leg", a.Leg, b.Leg)
-		differ(at+"profile", a.Profile, b.Profile)
-		differ(at+"mode", a.Mode, b.Mode)
-		differ(at+"stagger_ms", staggersBefore[i], staggers[i])
-		differ(at+"st2022_1", a.ST20221, b.ST20221)
-		differ(at+"ts_packets_per_message", a.TSPacketsPerMessage, b.TSPacketsPerMessage)
-	}
-	return fields
 }

@@ -9,6 +9,7 @@ import (
 	"quartet/capture/engine"
 	capsrt "quartet/capture/srt"
 	"quartet/capture/udp"
+	"quartet/cmd/internal/boxplan"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/fec"
@@ -154,11 +155,7 @@ func engineStatus(in *control.Input, st engine.Stats) {
 }
 
 func planStatus(p uplink.Plan, did *fec.EncoderStats) control.Plan {
-	c := control.Plan{
-		K: p.K, Rows: p.Rows, Streams: p.Streams, MaxBlockMS: inMS(p.MaxBlock), FECBoundMS: inMS(p.FECBound),
-		SRTLatencyMS: inMS(p.SRTLatency), StaggerMS: inMS(p.Stagger), LatencyMS: inMS(p.Latency), SpareMS: inMS(p.Spare),
-		ARQRounds: p.ARQRounds, OverheadPercent: 100 * p.Overhead, WireBPS: p.WireBPS, Notes: p.Notes,
-	}
+	c := boxplan.View(p)
 	if did != nil && did.Source > 0 && p.Streams > 0 {
 		c.OverheadNow = 100 * float64(did.Repair) / float64(did.Source) / float64(p.Streams)
 	}

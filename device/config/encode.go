@@ -38,6 +38,7 @@ func encode(doc any, e encoder) []byte {
 type encoder struct {
 	bytes.Buffer
 	reveal bool
+	shown  bool            // secrets that are set are SecretSet
 	always map[string]bool // Type.Field: written out even if default
 }
 
@@ -102,8 +103,11 @@ func (e *encoder) value(v reflect.Value, indent string) {
 		e.WriteByte(']')
 	case v.Kind() == reflect.String:
 		s := text(v)
-		if e.reveal {
+		switch {
+		case e.reveal:
 			s = v.String()
+		case e.shown && s != "" && v.Type() == reflect.TypeFor[Secret]():
+			s = SecretSet
 		}
 		e.str(s)
 	default:

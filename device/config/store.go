@@ -39,7 +39,8 @@ type filesystem interface {
 	read(name string) ([]byte, error)
 	write(name string, data []byte) error // creates or replaces, and fsyncs
 	rename(from, to string) error
-	sync() error // makes renames durable
+	remove(name string) error // no error if there is none
+	sync() error              // makes renames durable
 }
 
 // NewStore returns the store of a document in a folder, which it makes (mode
@@ -82,6 +83,55 @@ func (s *Store) Save(doc []byte) error {
 		}
 	}
 	return s.replace(s.file, doc)
+}
+
+// Try is Save with a way back: undo makes current and previous what they were
+// before, for a document that turned out to be of no use.
+func (s *Store) Try(doc []byte) (undo func() error, err error) {
+	s.mu.Lock()
+	current, err := s.fs.read(s.file)
+	before, perr := s.fs.read(s.file + ".previous")
+	s.mu.Unlock()
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !fresh {
+		return nil, fmt.Errorf("config: read %s: %w", s.file, err)
+	}
+	if err := s.Save(doc); err != nil {
+		return nil, err
+	}
+	return func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if fresh {
+			return errors.Join(s.fs.remove(s.file), s.fs.sync())
+		}
+		if err := s.replace(s.file, current); err != nil {
+			return err
+		}
+		if perr != nil {
+			return errors.Join(s.fs.remove(s.file+".previous"), s.fs.sync())
+		}
+		return s.replace(s.file+".previous", before)
+	}, nil
+}
+
+// Previous returns the document before the current one; fs.ErrNotExist if there
+// is none.
+func (s *Store) Previous() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fs.read(s.file + ".previous")
+}
+
+// Wipe removes the document and all copies of it.
+func (s *Store) Wipe() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, suffix := range []string{"", ".previous", ".damaged", ".new", ".previous.new"} {
+		errs = append(errs, s.fs.remove(s.file+suffix))
+	}
+	return errors.Join(append(errs, s.fs.sync())...)
 }
 
 // replace writes a file beside its place, and moves it there.
@@ -153,6 +203,13 @@ func (d osFolder) write(name string, data []byte) error {
 
 func (d osFolder) rename(from, to string) error {
 	return os.Rename(filepath.Join(string(d), from), filepath.Join(string(d), to))
+}
+
+func (d osFolder) remove(name string) error {
+	if err := os.Remove(filepath.Join(string(d), name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (d osFolder) sync() error {

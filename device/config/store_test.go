@@ -189,6 +189,15 @@ func (d *disk) rename(from, to string) error {
 	return nil
 }
 
+func (d *disk) remove(name string) error {
+	if d.burn() {
+		return errPower
+	}
+	delete(d.files, name)
+	d.step()
+	return nil
+}
+
 func (d *disk) sync() error {
 	if d.burn() {
 		return errPower

@@ -41,6 +41,9 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type Error struct {
 	Code int    // HTTP status
 	Text string // in words
+	// NeedsRestart names the fields that cannot change while running, if that is
+	// why a reload was refused.
+	NeedsRestart []string
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -80,6 +83,14 @@ func (c *Client) Conditions(ctx context.Context) (l Conditions, err error) {
 // Reload has the configuration file read again.
 func (c *Client) Reload(ctx context.Context) (r Reload, err error) {
 	return r, c.ask(ctx, http.MethodPost, "/v1/reload", &r)
+}
+
+// Restart has quartetd start again with its configuration file, for changes that
+// a Reload cannot make. It returns once the file has been checked and the end
+// is under way; Status answers again when it is back.
+func (c *Client) Restart(ctx context.Context) error {
+	var ok struct{}
+	return c.ask(ctx, http.MethodPost, "/v1/restart", &ok)
 }
 
 // Preflight has a path tried out.
@@ -169,7 +180,7 @@ func (c *Client) do(ctx context.Context, method, target string) (*http.Response,
 	if json.Unmarshal(b, &f) != nil || f.Error == "" {
 		f.Error = strings.TrimSpace(resp.Status + " " + string(b))
 	}
-	return nil, &Error{Code: resp.StatusCode, Text: f.Error}
+	return nil, &Error{Code: resp.StatusCode, Text: f.Error, NeedsRestart: f.NeedsRestart}
 }
 
 // explain says what to do when the socket cannot be reached.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type media struct {
 	thumbnail func() (Thumbnail, error)
 	reload    func() (Reload, error)
 	preflight func(ctx context.Context, path string) (Preflight, error)
+	restart   error
 }
 
 func (m *media) Status() Status {
@@ -45,6 +47,8 @@ func (m *media) Probe(where string) (Probe, error) {
 func (m *media) Thumbnail() (Thumbnail, error) { return m.thumbnail() }
 
 func (m *media) Reload(context.Context) (Reload, error) { return m.reload() }
+
+func (m *media) Restart(context.Context) error { return m.restart }
 
 func (m *media) Preflight(ctx context.Context, path string) (Preflight, error) {
 	return m.preflight(ctx, path)
@@ -128,6 +132,27 @@ func TestProbe(t *testing.T) {
 		if e := (*Error)(nil); !errors.As(err, &e) || e.Code != code {
 			t.Errorf("%q: %v", where, err)
 		}
+	}
+}
+
+func TestRestart(t *testing.T) {
+	b := start(t)
+	if err := b.client.Restart(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b.media.restart = errors.New("name is missing")
+	if e := (*Error)(nil); !errors.As(b.client.Restart(t.Context()), &e) || e.Code != http.StatusUnprocessableEntity || e.Text != "name is missing" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// What cannot change while running is told apart from what is wrong.
+func TestReloadNeedsRestart(t *testing.T) {
+	b := start(t)
+	b.media.reload = func() (Reload, error) { return Reload{}, &RestartNeeded{[]string{"input", "name"}} }
+	_, err := b.client.Reload(t.Context())
+	if e := (*Error)(nil); !errors.As(err, &e) || !slices.Equal(e.NeedsRestart, []string{"input", "name"}) || !strings.Contains(e.Text, "restart quartetd") {
+		t.Errorf("%+v", err)
 	}
 }
 

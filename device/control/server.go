@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,15 @@ var ErrNoPath = errors.New("no such path")
 // ErrNoPlace is returned by Media.Probe for a place that does not exist.
 var ErrNoPlace = errors.New("no such place")
 
+// RestartNeeded is returned by Media.Reload when a change cannot be made while
+// running.
+type RestartNeeded struct{ Fields []string }
+
+// Error implements error.
+func (r *RestartNeeded) Error() string {
+	return strings.Join(r.Fields, ", ") + " cannot change while running: restart quartetd"
+}
+
 // ErrNoThumbnail is returned by Media.Thumbnail while there is no picture.
 var ErrNoThumbnail = errors.New("no picture")
 
@@ -49,6 +59,10 @@ type Media interface {
 	// Reload reads the configuration again, and logs what it changed. Its error
 	// is shown to the caller.
 	Reload(ctx context.Context) (Reload, error)
+	// Restart ends this process, to be started again with the configuration that is
+	// there now; an error of that is returned and nothing ends. It returns before
+	// the end.
+	Restart(ctx context.Context) error
 	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
 	Preflight(ctx context.Context, path string) (Preflight, error)
 }
@@ -105,6 +119,7 @@ func Listen(cfg Config) (*Server, error) {
 	mux.HandleFunc("GET /v1/conditions", s.conditions)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux.HandleFunc("POST /v1/restart", s.restart)
 	mux.HandleFunc("POST /v1/preflight", s.preflight)
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -244,13 +259,27 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	result, err := s.cfg.Media.Reload(r.Context())
 	if err != nil {
 		s.cfg.Log.Warn("reload refused", "error", err)
-		refuse(w, http.StatusUnprocessableEntity, err)
+		f := failure{Error: err.Error()}
+		var restart *RestartNeeded
+		if errors.As(err, &restart) {
+			f.NeedsRestart = restart.Fields
+		}
+		reply(w, http.StatusUnprocessableEntity, f)
 		return
 	}
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}
 	reply(w, http.StatusOK, result)
+}
+
+func (s *Server) restart(w http.ResponseWriter, r *http.Request) {
+	if err := s.cfg.Media.Restart(r.Context()); err != nil {
+		s.cfg.Log.Warn("restart refused", "error", err)
+		refuse(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	reply(w, http.StatusOK, struct{}{})
 }
 
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
@@ -282,7 +311,8 @@ func reply(w http.ResponseWriter, code int, v any) {
 
 // failure is the body of an error.
 type failure struct {
-	Error string `json:"error"`
+	Error        string   `json:"error"`
+	NeedsRestart []string `json:"needs_restart,omitempty"`
 }
 
-func refuse(w http.ResponseWriter, code int, err error) { reply(w, code, failure{err.Error()}) }
+func refuse(w http.ResponseWriter, code int, err error) { reply(w, code, failure{Error: err.Error()}) }

@@ -13,6 +13,7 @@
 //	system.go    what Keeper needs of a system; linux.go the real one
 //	state.go     what is there now: links, addresses, routes, leases, clock
 //	protocol.go  requests over the socket; server.go and client.go its ends
+//	serial.go    what a box is called that nobody provisioned
 //	ports.go     which UDP ports a box document opens; firewall.go the ruleset
 //
 // Who keeps what: the settings lie on the configuration partition; the files

@@ -260,6 +260,29 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// TestF17TrialAndWallClock (fault F17): a wall clock that jumps ends no trial
+// early and lets none live longer.
+func TestF17TrialAndWallClock(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		wall := time.Date(2026, 11, 26, 18, 0, 0, 0, time.UTC)
+		b.cfg.Wall = func() time.Time { return wall }
+		p := b.apply(two, oldEth0)
+		if !p.Deadline.Equal(wall.Add(TrialTime)) {
+			t.Fatal(p.Deadline)
+		}
+		for _, jump := range []time.Duration{365 * 24 * time.Hour, -time.Hour, -57 * 365 * 24 * time.Hour} {
+			wall = wall.Add(jump)
+			time.Sleep(30 * time.Second)
+			b.must(two, "the clock jumped within the trial")
+			if c := b.Get().Pending; !c.Deadline.Equal(wall.Add(time.Duration(c.Remaining * float64(time.Second)))) {
+				t.Fatalf("%+v at %v", c, wall)
+			}
+		}
+		time.Sleep(31 * time.Second)
+		b.must(one, "not confirmed")
+	})
+}
+
 // A networkd that refuses or hangs: the settings before hold again, and the
 // error says so.
 func TestNetworkdRefuses(t *testing.T) {

@@ -231,8 +231,9 @@ func say(t *testing.T, socket, bytes string) (reply, error) {
 	return r, json.Unmarshal(line, &r)
 }
 
-// Bad requests are answered in words, change nothing, and do not end the server.
-func TestBadRequests(t *testing.T) {
+// TestS11Requests (security S11): bad requests are answered in words, change
+// nothing, and do not end the server.
+func TestS11Requests(t *testing.T) {
 	s := serve(t, anybody)
 	for _, c := range []struct{ line, says string }{
 		{`{}`, "op"}, {`x`, "cannot be read"}, {`[]`, "cannot be read"}, {`{"op": 1}`, "op"}, {`{"op": "rm"}`, "rm"},

@@ -12,7 +12,7 @@ var packetPath = []string{"capture", "capture/engine", "capture/mpegts", "captur
 
 // pure are the packages of logic alone: what time it is, and every packet, is
 // handed to them. That is why they can be tested in virtual time.
-var pure = []string{"capture/confidence", "capture/genlock", "capture/mpegts", "capture/program", "capture/tr101290", "device/health", "fec/...", "uplink/adapt", "uplink/rtp"}
+var pure = []string{"capture/confidence", "capture/genlock", "capture/mpegts", "capture/program", "capture/tr101290", "device/health", "device/telemetry/history", "device/telemetry/measure", "fec/...", "uplink/adapt", "uplink/rtp"}
 
 // measured are the packages that must show, with testing.AllocsPerRun, that a
 // packet costs no allocation.

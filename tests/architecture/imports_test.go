@@ -54,13 +54,16 @@ var directions = []struct {
 	{"device/control", []string{"device/health"}},
 	{"device/network", []string{"device/config"}},
 	{"device/notify", nil},
-	{"device/telemetry/...", []string{"device/config", "device/control", "device/health"}},
-	{"device/web/...", []string{"device/config", "device/control", "device/health"}},
+	{"device/telemetry/spool", nil},
+	{"device/telemetry/system", nil},
+	{"device/telemetry/...", []string{"device/config", "device/control", "device/health", "device/telemetry/..."}},
+	{"device/web", []string{"device/access", "device/config", "device/control", "device/durable", "device/health"}},
+	{"device/web/ui", nil},
 	{"device/...", []string{"device/..."}},
 
 	// Programs choose the concrete kinds. The operator's tool brings the demo
 	// along; no other program depends on tests.
-	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "uplink/...", "tests/demo"}},
+	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/...", "tests/demo"}},
 	{"cmd/...", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
 	{"tests/...", []string{"..."}},
 }

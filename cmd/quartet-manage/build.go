@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"quartet/board/panel"
+	"quartet/cmd/internal/secrets"
+	"quartet/device/access"
+	"quartet/device/audit"
+	"quartet/device/config"
+	"quartet/device/control"
+	"quartet/device/health"
+	"quartet/device/identity"
+	"quartet/device/network"
+	"quartet/device/seal"
+	"quartet/device/telemetry"
+	"quartet/device/telemetry/system"
+	"quartet/device/web"
+	"quartet/device/web/ui"
+)
+
+const product = "Quartet"
+
+// plane is the management plane, put together and not yet running.
+type plane struct {
+	reset     identity.ResetConfig
+	server    *web.Server
+	identity  *identity.Identity
+	telemetry *telemetry.Telemetry
+	audit     *audit.Log
+	control   string // quartetd's socket
+	media     *control.Client
+	front     *front
+	log       *slog.Logger
+	wiped     chan struct{} // a factory reset is done
+}
+
+// build makes all parts, in the order in which one needs another:
+//
+//	key ─▶ identity ─▶ users, audit ─▶ telemetry ─▶ web
+//
+// What is missing or damaged costs what it is for, and is said: the page comes up
+// whatever happens, because it is where one sees what is wrong.
+func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
+	if o.provision == "" {
+		o.provision = filepath.Join(o.configDir, "provision.v1.json")
+	}
+	p := &plane{log: log, wiped: make(chan struct{}, 1), reset: identity.ResetConfig{Dir: o.data, Key: o.key,
+		Folders: []string{o.configDir}, Keep: []string{o.provision, filepath.Join(o.configDir, "network")}}}
+	if identity.ResetBegun(o.data) {
+		log.Warn("a factory reset was cut short: it is done to its end now")
+		if err := identity.FactoryReset(p.reset); err != nil {
+			return nil, err
+		}
+	}
+	problem := func(what string, err error) {
+		if err != nil {
+			log.Error(what, "err", err)
+		}
+	}
+	start := time.Now()
+	since := func() time.Duration { return time.Since(start) }
+	wall := func(d time.Duration) time.Time { return start.Add(d) }
+	monitor := health.New(append(web.Catalogue(), telemetry.Catalogue()...))
+	machine := &machine{host: system.Host{Disks: []string{o.data}}}
+	boot := machine.Read().BootID
+
+	sealer, err := seal.Open(o.key)
+	if err != nil {
+		return nil, err
+	}
+	clock, err := identity.OpenClock(identity.ClockConfig{Dir: o.data, Synchronised: system.Clock{}.Synchronised})
+	if err != nil {
+		return nil, err
+	}
+	problem("clock", clock.Problem())
+	hostname, err := os.Hostname()
+	problem("host name", err)
+	var names []string // of the settings; asked for through the server once it is there
+	p.identity, err = identity.Open(identity.Config{Dir: o.data, Provision: o.provision, Board: boardSerial(), Sealer: sealer, Clock: clock,
+		Names:     func() []string { return names },
+		Addresses: ownAddresses, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	problem("identity", p.identity.Problem())
+	if hostname != "" && hostname != "localhost" {
+		names = []string{strings.ToLower(hostname), strings.ToLower(hostname) + ".local"}
+	}
+
+	ac := access.Config{Dir: o.data}
+	if p.identity.Provisioned() {
+		ac.ClaimCode = p.identity.ClaimCode
+	}
+	users, err := access.Open(ac)
+	if err != nil {
+		return nil, err
+	}
+	problem("users", users.Problem())
+
+	documents, err := config.NewStore(o.configDir, config.KindBox)
+	if err != nil {
+		return nil, err
+	}
+	if o.control == "" {
+		o.control = controlSocket(documents, sealer)
+	}
+	p.control = o.control
+	p.media = control.NewClient(o.control)
+
+	who := who{id: p.identity, reset: p.reset, installed: func() {}}
+	p.telemetry, err = telemetry.New(telemetry.Config{
+		Dir: filepath.Join(o.data, "telemetry"), Box: p.media, Machine: machine.host, Clock: system.Clock{},
+		TLS:     p.identity.HomeTLS,
+		Product: func() telemetry.Product { return p.product() },
+		Health:  monitor, HealthNow: since, Wall: wall, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	who.installed = p.telemetry.Reconnect
+
+	p.audit, err = audit.Open(audit.Config{Dir: filepath.Join(o.data, "audit"), Boot: boot, Uptime: system.Clock{}.Monotonic,
+		OnRecord: func(r audit.Record) {
+			p.telemetry.Audit(telemetry.AuditRecord{Actor: r.Actor, Role: r.Role, Source: r.Source, Action: r.Action, Target: r.Target, Outcome: r.Outcome, Detail: r.Detail})
+		}})
+	if err != nil {
+		return nil, err
+	}
+
+	p.front = openFront(log)
+	c := web.Config{
+		Product: product, Version: version, Serial: p.identity.Serial(), BootID: boot, SecurityContact: securityContact, SupportUntil: supportUntil,
+		Access: users, Audit: auditLog{p.audit, func(err error) { log.Error("audit", "err", err) }},
+		Documents: documents, Secrets: sealing{sealer}, Media: p.media, Planner: planner{},
+		Network:   &netd{client: network.NewClient(o.netd), last: map[string]reading{}},
+		Telemetry: newVoice(p.telemetry), Identity: who, Board: p.front, Logs: lines, Machine: machine.Read,
+		Data: o.data, Names: p.identity.HostNames, Certificate: who.pageCertificate,
+		Health: monitor, Start: start, Log: log,
+		Wiped: func() {
+			select {
+			case p.wiped <- struct{}{}:
+			default:
+			}
+		},
+	}
+	switch files, ok := ui.Files(); {
+	case o.page != "":
+		c.UI = os.DirFS(o.page)
+	case ok:
+		c.UI = files
+	default:
+		log.Info("the page was not built into this program: / shows the rescue page (make page)")
+	}
+	if p.server, err = web.New(c); err != nil {
+		return nil, err
+	}
+	p.front.state = p.state
+	return p, nil
+}
+
+// product says who reports. The server is there by the time it is asked.
+func (p *plane) product() telemetry.Product {
+	t := telemetry.Product{Serial: p.identity.Serial(), Version: version, Model: product}
+	if p.server != nil {
+		t.Name = p.server.Name()
+	}
+	return t
+}
+
+// state is what the status light is made of.
+func (p *plane) state(context.Context) panel.State {
+	o, claimed := p.server.Glance()
+	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil}
+}
+
+// controlSocket is where the document says that quartetd listens.
+func controlSocket(store *config.Store, sealer *seal.Sealer) string {
+	socket := config.Default[config.Box]().Control.Socket
+	b, _, err := store.Load()
+	if err != nil {
+		return socket
+	}
+	if doc, _, err := config.OpenBox(b, secrets.With(sealer)); err == nil {
+		socket = doc.Control.Socket
+	}
+	return socket
+}
+
+// boardSerial is the serial number that the board's firmware tells, for a box
+// that has not been provisioned.
+func boardSerial() string {
+	for _, f := range []string{"/proc/device-tree/serial-number", "/sys/class/dmi/id/product_serial", "/etc/machine-id"} {
+		if b, err := os.ReadFile(f); err == nil {
+			if s := strings.Trim(string(b), "\x00\n "); s != "" {
+				return s[:min(len(s), 32)]
+			}
+		}
+	}
+	return ""
+}
+
+// ownAddresses are the machine's, for the page's certificate.
+func ownAddresses() (list []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Addr().Unmap().WithZone(""))
+		}
+	}
+	return list
+}
+
+// listen opens the page's sockets.
+func listen(ctx context.Context, o options) (secure, plain net.Listener, err error) {
+	var lc net.ListenConfig
+	if secure, err = lc.Listen(ctx, "tcp", o.listen); err != nil {
+		return nil, nil, fmt.Errorf("--listen: %w", err)
+	}
+	if o.http != "" {
+		if plain, err = lc.Listen(ctx, "tcp", o.http); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("--http: %w", err), secure.Close())
+		}
+	}
+	return secure, plain, nil
+}
+
+func printOpenAPI(w io.Writer) int {
+	if _, err := fmt.Fprintln(w, string(web.OpenAPI(version))); err != nil {
+		return exitFailed
+	}
+	return 0
+}

@@ -1,0 +1,340 @@
+package updater
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"quartet/updater/rauc"
+)
+
+const (
+	raucPatience = 5 * time.Second    // between questions to a RAUC that does not answer
+	renewEvery   = 5 * time.Minute    // the sibling's lease, during a trial
+	retryFailed  = 24 * time.Hour     // after a trial that the boot loader gave up
+	fallBacks    = 2                  // of a bundle until it is blocked
+	strikes      = 3                  // inconclusive trials that the old version showed to be the new one's fault
+	maxStarts    = 5                  // of the updater in one boot of a trial
+	maxSlow      = 7 * 24 * time.Hour // longest wait after inconclusive trials
+)
+
+// slowly is the wait after the n-th inconclusive trial in a row.
+func slowly(n int) time.Duration {
+	return min(24*time.Hour<<min(max(n-1, 0), 3), maxSlow)
+}
+
+// settle finds out after a start which slot runs and what that means. It
+// returns 0 when it knows, else when to try again.
+func (u *Updater) settle(ctx context.Context) time.Duration {
+	st, err := u.cfg.Installer.Status(ctx)
+	if ctx.Err() != nil {
+		return raucPatience
+	}
+	booted, ok := st.Booted()
+	switch {
+	case err == nil && st.Installing(): // begun by the process before this one
+		return raucPatience
+	case err == nil && !ok:
+		err = &rauc.Error{Code: rauc.Boot, Text: "RAUC does not know which slot runs", Remedy: "check rauc.slot on the kernel's command line"}
+	}
+	u.setTrouble(alarmRAUC, err)
+	if err != nil {
+		u.mu.Lock()
+		onTrial := u.trial != nil && u.trial.Stage != StageDecided
+		deadline := u.policy.Deadline
+		u.mu.Unlock()
+		if onTrial && time.Since(u.startedAt) >= deadline {
+			// Whichever slot this is: without RAUC nothing can be confirmed, and
+			// the boot loader counts restarts.
+			_ = u.reboot(ctx)
+		}
+		return raucPatience
+	}
+	u.mu.Lock()
+	u.booted = booted
+	trial := u.trial
+	u.mu.Unlock()
+	if trial != nil {
+		err = u.settleTrial(ctx, *trial, booted)
+	} else {
+		err = u.settleBoot(booted)
+	}
+	if err != nil { // the disk
+		return raucPatience
+	}
+	u.settled = true
+	return 0
+}
+
+// settleBoot puts right what an ordinary start finds.
+func (u *Updater) settleBoot(booted rauc.Slot) error {
+	return u.change(func(s *State) {
+		if s.Slots != "" && s.Slots != booted.Name && s.BootID != u.cfg.BootID {
+			u.note(s, Entry{Event: "slot-changed", To: u.cfg.Version.String(),
+				Text: fmt.Sprintf("the boot loader has started %s, and it was %s before, without an update", booted.Name, s.Slots)})
+			u.trouble[alarmSlot] = fmt.Sprintf("the boot loader gave up slot %s and has started %s with version %s", s.Slots, booted.Name, u.cfg.Version)
+			s.Slots = booted.Name
+		}
+		c := s.Candidate
+		switch {
+		case c == nil:
+		case c.Release.Version.Compare(u.cfg.Version) == 0, !c.Downgrade && c.Release.Version.Compare(u.cfg.Version) < 0:
+			s.drop() // another version's memory: what it wanted is here
+		case s.Phase == Installing, s.Phase == Installed && s.Slot == booted.Name:
+			s.Phase, s.Slot = Ready, "" // cut short: written again from the start
+		}
+	})
+}
+
+// settleTrial finds out how far a trial has come.
+func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) error {
+	sameBoot := t.BootID == u.cfg.BootID
+	switch {
+	case booted.Name == t.ToSlot && t.Stage == StageDecided:
+		return nil // onTrial goes on with it
+	case booted.Name == t.ToSlot:
+		t.Stage = StageTrial
+		if t.StartedIn != u.cfg.BootID {
+			t.StartedIn, t.Starts = u.cfg.BootID, 0
+			t.Boots++
+		}
+		t.Starts++
+		if t.Starts > maxStarts {
+			t.Stage, t.Verdict = StageDecided, Verdict{Broken, fmt.Sprintf("the updater has ended %d times", maxStarts)}
+		}
+		return u.setTrial(&t)
+	case booted.Name != t.FromSlot:
+		return u.over(ctx, t, Verdict{FellBack, "the box has started from " + booted.Name + ", which is neither the old slot nor the new one"})
+	case t.Stage == StageDecided && t.Verdict.Outcome != Confirmed:
+		return u.over(ctx, t, t.Verdict)
+	case t.Stage == StageActivating:
+		// Cut short between two writes. Whether the boot loader knew of the new
+		// slot already, nobody can tell: it is begun again, and counted.
+		if err := u.change(func(s *State) {
+			if s.Candidate == nil || s.Candidate.Release.SHA256 != t.SHA256 {
+				return
+			}
+			if !sameBoot {
+				f := s.Failures[t.SHA256]
+				f.Version, f.At, f.Text = t.ToVersion, u.cfg.Clock.Now(), "it was cut short while the new slot was made the next to boot"
+				f.Count++
+				f.Blocked = f.Count >= 5
+				s.fail(t.SHA256, f)
+				s.Phase, s.Slot = Ready, ""
+				u.note(s, Entry{Event: "cut-short", To: t.ToVersion.String(), Text: "it is installed again", Trial: t.ID})
+			}
+		}); err != nil {
+			return err
+		}
+		return u.setTrial(nil)
+	case sameBoot: // this process has been restarted before the box was
+		return nil
+	}
+	text := fmt.Sprintf("the boot loader has gone back to %s", t.FromSlot)
+	if t.Boots == 0 {
+		text += ": the new version never came as far as its updater"
+	}
+	return u.over(ctx, t, Verdict{FellBack, text})
+}
+
+// onTrial goes on with a trial, and returns when to look again.
+func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
+	u.mu.Lock()
+	booted, policy := u.booted.Name, u.policy
+	u.mu.Unlock()
+	switch {
+	case booted != t.ToSlot: // about to restart into it
+		_ = u.reboot(ctx)
+		return tick
+	case t.Stage == StageDecided && t.Verdict.Outcome == Confirmed:
+		return u.keep(ctx, t)
+	case t.Stage == StageDecided:
+		return u.goBack(ctx, t)
+	}
+	if t.Lease && u.cfg.Sibling != nil && !time.Now().Before(u.nextRenew) {
+		u.nextRenew = time.Now().Add(renewEvery)
+		if err := u.cfg.Sibling.Acquire(ctx); err != nil {
+			u.log.Info("the sibling's lease could not be renewed", "error", err)
+		}
+	}
+	m := u.look(ctx)
+	now := time.Now()
+	if ctx.Err() != nil {
+		return tick
+	}
+	if !well(t.Before, m) {
+		u.wellSince = time.Time{}
+	} else if u.wellSince.IsZero() {
+		u.wellSince = now
+	}
+	switch {
+	case !u.wellSince.IsZero() && now.Sub(u.wellSince) >= policy.Hold:
+		t.Verdict = Verdict{Confirmed, "what worked before works again"}
+	case now.Sub(u.startedAt) < policy.Deadline, !u.wellSince.IsZero():
+		// One that has come up late gets its hold.
+		return tick
+	default:
+		t.Verdict = conclude(t.Before, m)
+	}
+	t.Stage = StageDecided
+	if u.setTrial(&t) != nil { // the disk: nothing is decided that would not be remembered
+		if now.Sub(u.startedAt) > 2*policy.Deadline {
+			_ = u.reboot(ctx)
+		}
+		return tick
+	}
+	return 0
+}
+
+// keep makes the new version the one.
+func (u *Updater) keep(ctx context.Context, t Trial) time.Duration {
+	err := u.cfg.Installer.Mark(ctx, rauc.Good, rauc.Booted)
+	u.setTrouble(alarmRAUC, err)
+	if err != nil || u.over(ctx, t, t.Verdict) != nil {
+		return raucPatience
+	}
+	u.markedGood = true
+	return 0
+}
+
+// goBack makes the old slot the next to boot, and restarts.
+func (u *Updater) goBack(ctx context.Context, t Trial) time.Duration {
+	if time.Now().Before(u.rebootAt) {
+		return tick
+	}
+	u.log.Warn("the new version goes", "outcome", t.Verdict.Outcome, "text", t.Verdict.Text)
+	err := u.cfg.Installer.Mark(ctx, rauc.Active, t.FromSlot)
+	if err == nil && t.Verdict.Outcome == Broken {
+		err = u.cfg.Installer.Mark(ctx, rauc.Bad, rauc.Booted)
+	}
+	u.setTrouble(alarmRAUC, err)
+	// If that failed, the boot loader's counter is what is left.
+	_ = u.reboot(ctx)
+	return tick
+}
+
+// over writes a trial's outcome into the history and ends it. It may be called
+// twice for the same trial.
+func (u *Updater) over(ctx context.Context, t Trial, v Verdict) error {
+	now := u.cfg.Clock.Now()
+	err := u.change(func(s *State) {
+		if slices.ContainsFunc(s.History, func(e Entry) bool { return e.Trial == t.ID && e.Event == string(v.Outcome) }) {
+			return
+		}
+		u.note(s, Entry{Event: string(v.Outcome), From: t.FromVersion.String(), To: t.ToVersion.String(), Text: v.Text, Trial: t.ID})
+		s.Word = nil
+		f := s.Failures[t.SHA256]
+		f.Version, f.Text, f.At = t.ToVersion, v.Text, now
+		wanted := s.Candidate != nil && s.Candidate.Release.SHA256 == t.SHA256
+		switch v.Outcome {
+		case Confirmed:
+			delete(s.Failures, t.SHA256)
+			s.Aftermath = nil
+			s.drop()
+			s.BootID, s.Slots = u.cfg.BootID, t.ToSlot
+			return
+		case Broken:
+			f.Count++
+			f.Blocked = true
+		case Inconclusive:
+			f.Slow++
+			s.Aftermath = &Aftermath{SHA256: t.SHA256, Version: t.ToVersion, Before: t.Before, Text: v.Text}
+			if wanted { // the slot has it: next time it need only be booted
+				s.Phase, s.Slot = Installed, t.ToSlot
+				s.RetryAfter, s.RetryText = now.Add(slowly(f.Slow)), v.Text
+			}
+		case FellBack, Undecided:
+			f.Count++
+			f.Blocked = f.Count >= fallBacks
+			if wanted {
+				s.Phase, s.Slot = Ready, ""
+				s.RetryAfter, s.RetryText = now.Add(retryFailed), v.Text
+			}
+		}
+		s.fail(t.SHA256, f)
+		if f.Blocked && wanted {
+			s.drop()
+		}
+		s.Slots = t.FromSlot
+	})
+	if err != nil {
+		return err
+	}
+	if err := u.setTrial(nil); err != nil {
+		return err
+	}
+	if t.Lease {
+		u.giveBack(ctx)
+	}
+	u.mu.Lock()
+	idle := u.state.Phase == Idle
+	u.mu.Unlock()
+	if idle {
+		u.tidy(nil)
+	}
+	return nil
+}
+
+// healthy marks the slot good once page, API and media plane answer: the boot
+// loader counts every start, also of a slot that was confirmed long ago. It
+// also ends what an inconclusive trial has left open.
+func (u *Updater) healthy(ctx context.Context) {
+	m := u.look(ctx)
+	now := time.Now()
+	u.mu.Lock()
+	policy, after, booted := u.policy, u.state.Aftermath, u.booted.Name
+	done := u.state.BootID == u.cfg.BootID
+	u.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	if !m.Answers || !m.Management {
+		u.wellSince = time.Time{}
+		return
+	}
+	if u.wellSince.IsZero() {
+		u.wellSince = now
+	}
+	if !done && now.Sub(u.wellSince) >= policy.Hold {
+		err := u.cfg.Installer.Mark(ctx, rauc.Good, rauc.Booted)
+		u.setTrouble(alarmRAUC, err)
+		if err != nil {
+			return
+		}
+		if u.change(func(s *State) { s.BootID, s.Slots = u.cfg.BootID, booted }) != nil {
+			return
+		}
+		done = true
+	}
+	if after != nil {
+		switch {
+		case well(after.Before, m):
+			_ = u.change(func(s *State) { u.holdAgainst(s, *after) })
+		case now.Sub(u.startedAt) > policy.Deadline:
+			// The old version does no better: it was not the new one's fault.
+			_ = u.change(func(s *State) { s.Aftermath = nil })
+		default:
+			return
+		}
+	}
+	u.markedGood = done
+}
+
+// holdAgainst counts an inconclusive trial against the new version, because the
+// old one could at once what that could not.
+func (u *Updater) holdAgainst(s *State, a Aftermath) {
+	s.Aftermath = nil
+	f, ok := s.Failures[a.SHA256]
+	if !ok {
+		return
+	}
+	f.Count++
+	f.Blocked = f.Count >= strikes
+	s.fail(a.SHA256, f)
+	u.note(s, Entry{Event: "held-against", To: a.Version.String(),
+		Text: fmt.Sprintf("%s; with the old version all works at once (%d of %d)", a.Text, f.Count, strikes)})
+	if f.Blocked && s.Candidate != nil && s.Candidate.Release.SHA256 == a.SHA256 {
+		s.drop()
+	}
+}

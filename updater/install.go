@@ -1,0 +1,287 @@
+package updater
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"quartet/updater/rauc"
+	"quartet/updater/trust"
+)
+
+// install brings a candidate that is on the disk into the other slot and has
+// the box restart into it, as far as it may now. It returns when to look again.
+func (u *Updater) install(ctx context.Context) time.Duration {
+	s, policy, c := u.situation()
+	d := policy.Install(s)
+	u.setDecision(d)
+	if !d.Go {
+		u.giveBack(ctx)
+		return u.until(d)
+	}
+	u.setBusy(true)
+	defer u.setBusy(false)
+	if wait := u.letGo(ctx, c); wait > 0 {
+		return wait
+	}
+	u.mu.Lock()
+	phase := u.state.Phase
+	u.mu.Unlock()
+	if phase != Installed {
+		err := u.write(ctx, c)
+		u.setProgress(Progress{})
+		if err != nil {
+			u.giveBack(ctx)
+			return u.installFailed(ctx, c, err)
+		}
+	}
+	// It took minutes: all that allowed it may have changed.
+	s, policy, _ = u.situation()
+	if d := policy.Install(s); !d.Go && d.Why != Outside {
+		u.setDecision(d)
+		u.giveBack(ctx)
+		return u.until(d)
+	} else if open, _, _ := At(policy.Windows, s.Now, policy.Zone); !s.Said && !open {
+		u.setDecision(d)
+		u.giveBack(ctx)
+		return u.until(d)
+	}
+	if wait := u.letGo(ctx, c); wait > 0 {
+		return wait
+	}
+	if err := u.activate(ctx, c); err != nil {
+		if ctx.Err() == nil {
+			u.giveBack(ctx)
+		}
+		return u.installFailed(ctx, c, err)
+	}
+	return tick
+}
+
+func (u *Updater) setBusy(b bool) {
+	u.mu.Lock()
+	u.busy = b
+	u.mu.Unlock()
+}
+
+// letGo asks the sibling for a lease, or for more time with it. It returns 0
+// with the lease, without a sibling, or when an operator has taken the
+// responsibility; else when to ask again.
+func (u *Updater) letGo(ctx context.Context, c Candidate) time.Duration {
+	if u.cfg.Sibling == nil {
+		return 0
+	}
+	err := u.cfg.Sibling.Acquire(ctx)
+	if ctx.Err() != nil {
+		return again
+	}
+	if err == nil {
+		_ = u.change(func(s *State) { s.LeaseWanted, s.LeaseDenied = time.Time{}, "" })
+		return 0
+	}
+	u.mu.Lock()
+	w := u.word()
+	u.mu.Unlock()
+	if w != nil && w.OverrideSibling {
+		_ = u.change(func(s *State) {
+			u.note(s, Entry{Event: "override", To: c.Release.Version.String(), Actor: w.Actor, Text: fmt.Sprintf("without the sibling's lease: %s (%v)", w.Reason, err)})
+		})
+		return 0
+	}
+	now := u.cfg.Clock.Now()
+	_ = u.change(func(s *State) {
+		if s.LeaseWanted.IsZero() {
+			s.LeaseWanted = now
+		}
+		if s.LeaseDenied != err.Error() {
+			u.note(s, Entry{Event: "waits", To: c.Release.Version.String(), Text: err.Error()})
+		}
+		s.LeaseDenied = err.Error()
+	})
+	const back = time.Minute
+	u.setDecision(wait(SiblingFirst, now.Add(back), "%v", err))
+	return back
+}
+
+// giveBack returns the lease to the sibling, if there is one.
+func (u *Updater) giveBack(ctx context.Context) {
+	if u.cfg.Sibling == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := u.cfg.Sibling.Release(ctx); err != nil {
+		u.log.Info("the sibling's lease could not be given back; it ends by itself", "error", err)
+	}
+}
+
+// errDisagrees: what RAUC and the metadata say of a bundle has to be the same.
+func disagrees(format string, args ...any) error {
+	return &trust.Refusal{Code: trust.Altered, Text: fmt.Sprintf(format, args...), Remedy: "tell whoever runs the repository"}
+}
+
+// write has RAUC check the bundle and write it to the other slot.
+func (u *Updater) write(ctx context.Context, c Candidate) error {
+	path := u.bundlePath(c.Release)
+	// It may have been on the disk for weeks.
+	if err := trust.Verify(ctx, path, c.Release); err != nil {
+		return err
+	}
+	b, err := u.cfg.Installer.Inspect(ctx, path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case b.Compatible != u.cfg.Compatible:
+		return disagrees("the bundle is for %q, its metadata says %v, and this box is %q", b.Compatible, c.Release.Boards, u.cfg.Compatible)
+	case b.Version != c.Release.Version.String():
+		return disagrees("the bundle is version %q, and its metadata says %s", b.Version, c.Release.Version)
+	case c.Release.ManifestHash != "" && b.ManifestHash != "" && b.ManifestHash != c.Release.ManifestHash:
+		return disagrees("the bundle's manifest has the hash %s, and its metadata says %s", b.ManifestHash, c.Release.ManifestHash)
+	}
+	if err := u.change(func(s *State) {
+		s.Phase = Installing
+		u.note(s, Entry{Event: "installing", From: u.cfg.Version.String(), To: c.Release.Version.String()})
+	}); err != nil {
+		return err
+	}
+	hash := c.Release.ManifestHash
+	if hash == "" {
+		hash = b.ManifestHash
+	}
+	err = u.cfg.Installer.Install(ctx, path, hash, func(p rauc.Progress) {
+		u.setProgress(Progress{What: "install", Done: int64(p.Percent), Total: 100, Text: p.Text})
+	})
+	if err != nil {
+		return err
+	}
+	st, err := u.cfg.Installer.Status(ctx)
+	if err != nil {
+		return err
+	}
+	other, ok := st.Other()
+	if !ok {
+		return &rauc.Error{Code: rauc.Boot, Text: "RAUC does not know the slot that it has written", Remedy: "check its system.conf"}
+	}
+	return u.change(func(s *State) {
+		s.Phase, s.Slot = Installed, other.Name
+		u.note(s, Entry{Event: "installed", To: c.Release.Version.String(), Text: "in slot " + other.Name})
+	})
+}
+
+// activate makes the slot the next to boot and restarts the box. From its
+// first write on, trial.json tells whoever boots what this is about.
+func (u *Updater) activate(ctx context.Context, c Candidate) error {
+	st, err := u.cfg.Installer.Status(ctx)
+	if err != nil {
+		return err
+	}
+	booted, ok := st.Booted()
+	u.mu.Lock()
+	slot := u.state.Slot
+	u.mu.Unlock()
+	if !ok || booted.Name == slot {
+		return &rauc.Error{Code: rauc.Boot, Text: fmt.Sprintf("the update is said to be in %s, which runs", slot), Remedy: "it is installed again"}
+	}
+	id := make([]byte, 8)
+	rand.Read(id)
+	lease := false
+	if u.cfg.Sibling != nil {
+		_, lease = u.cfg.Sibling.Held()
+	}
+	t := Trial{
+		ID: fmt.Sprintf("%x", id), Stage: StageActivating, FromSlot: booted.Name, ToSlot: slot,
+		FromVersion: u.cfg.Version, ToVersion: c.Release.Version, SHA256: c.Release.SHA256,
+		Started: u.cfg.Clock.Now(), BootID: u.cfg.BootID, Before: u.look(ctx), Lease: lease,
+	}
+	if err := u.setTrial(&t); err != nil {
+		return err
+	}
+	if err := u.cfg.Installer.Mark(ctx, rauc.Active, slot); err != nil {
+		return errors.Join(err, u.setTrial(nil))
+	}
+	t.Stage = StageRestarting
+	if err := u.setTrial(&t); err != nil {
+		return err
+	}
+	_ = u.change(func(s *State) {
+		u.note(s, Entry{Event: "restarting", From: t.FromVersion.String(), To: t.ToVersion.String(), Trial: t.ID})
+	})
+	return u.reboot(ctx)
+}
+
+// reboot asks for a restart; once in a while, should nothing come of it.
+func (u *Updater) reboot(ctx context.Context) error {
+	if time.Now().Before(u.rebootAt) {
+		return nil
+	}
+	u.rebootAt = time.Now().Add(2 * time.Minute)
+	err := u.cfg.Reboot(ctx)
+	u.setTrouble(alarmReboot, err)
+	return err
+}
+
+// installFailed decides what becomes of a candidate that could not be
+// installed, and returns when to look again.
+func (u *Updater) installFailed(ctx context.Context, c Candidate, err error) time.Duration {
+	if ctx.Err() != nil {
+		return again
+	}
+	var r *rauc.Error
+	isRAUC := errors.As(err, &r)
+	switch code := trust.CodeOf(err); {
+	case isRAUC && (r.Code == rauc.Busy || r.Code == rauc.NoService):
+		u.setTrouble(alarmInstall, err)
+		u.setDecision(wait(RetryLater, u.cfg.Clock.Now().Add(again), "%v", err))
+		return again
+	case isRAUC && r.Final(), code == trust.Altered && !errors.Is(err, fs.ErrNotExist) && u.disagreement(ctx, c):
+		// The same bundle would fail again, here and everywhere.
+		_ = u.change(func(s *State) {
+			u.note(s, Entry{Event: "refused", From: u.cfg.Version.String(), To: c.Release.Version.String(), Text: err.Error()})
+			s.fail(c.Release.SHA256, Failure{Version: c.Release.Version, Count: 1, Blocked: true, Text: err.Error(), At: u.cfg.Clock.Now()})
+			s.drop()
+		})
+		u.setTrouble(alarmInstall, err)
+		u.tidy(nil)
+		return tick
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), code == trust.Altered:
+		// The file is damaged or gone: RAUC takes it over as root's, too. An
+		// upload has to be brought again.
+		removeFile(u.bundlePath(c.Release))
+		_ = u.change(func(s *State) {
+			u.note(s, Entry{Event: "lost", To: c.Release.Version.String(), Text: err.Error()})
+			if s.Phase = Available; c.Upload {
+				s.drop()
+			}
+		})
+		return tick
+	}
+	u.setTrouble(alarmInstall, err)
+	const back = 30 * time.Minute
+	if u.change(func(s *State) {
+		f := s.Failures[c.Release.SHA256]
+		f.Version, f.Text, f.At = c.Release.Version, err.Error(), u.cfg.Clock.Now()
+		f.Count++
+		f.Blocked = f.Count >= 5
+		s.fail(c.Release.SHA256, f)
+		u.note(s, Entry{Event: "install-failed", From: u.cfg.Version.String(), To: c.Release.Version.String(), Text: err.Error()})
+		if s.Phase, s.Slot = Ready, ""; f.Blocked {
+			s.drop()
+			return
+		}
+		s.RetryAfter, s.RetryText = u.cfg.Clock.Now().Add(back), err.Error()
+		s.Word = nil
+	}) != nil {
+		return again // the disk cannot be written: nothing is tried again at once
+	}
+	return tick
+}
+
+// disagreement tells whether the file is the signed one, so that what is wrong
+// is in the bundle and not on the disk.
+func (u *Updater) disagreement(ctx context.Context, c Candidate) bool {
+	return trust.Verify(ctx, u.bundlePath(c.Release), c.Release) == nil
+}

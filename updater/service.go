@@ -1,0 +1,355 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"quartet/updater/trust"
+)
+
+// Service is the updater for page, API and command line. Its errors are words
+// for the one who asked.
+type Service interface {
+	// Status returns how things stand.
+	Status(ctx context.Context) (Status, error)
+	// Check asks the repository now, and returns what became of it.
+	Check(ctx context.Context) (Status, error)
+	// Now lets the update happen outside its window, as soon as it can.
+	Now(ctx context.Context, r NowRequest) (Status, error)
+	// Defer puts it off to an instant; the zero time takes that back.
+	Defer(ctx context.Context, r DeferRequest) (Status, error)
+	// Upload takes an update in one file (quartetctl repo pack). It is checked
+	// as any other and waits for the window.
+	Upload(ctx context.Context, actor string, r io.Reader) (Status, error)
+	// History returns the last entries, newest first; limit 0: all.
+	History(ctx context.Context, limit int) ([]Entry, error)
+}
+
+// NowRequest is an operator's word.
+type NowRequest struct {
+	Actor           string `json:"actor"`
+	OverrideSibling bool   `json:"override_sibling,omitempty"` // go without the sibling's lease
+	Reason          string `json:"reason,omitempty"`           // needed for that
+}
+
+// DeferRequest puts updates off.
+type DeferRequest struct {
+	Actor string    `json:"actor"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Status is how things stand.
+type Status struct {
+	Serial     string       `json:"serial"`
+	Board      string       `json:"board"`
+	Version    string       `json:"version"` // that runs
+	Slot       string       `json:"slot,omitempty"`
+	Phase      Phase        `json:"phase"`
+	Update     *Update      `json:"update,omitempty"` // none: there is nothing newer
+	Progress   *Progress    `json:"progress,omitempty"`
+	Waits      *Waits       `json:"waits,omitempty"` // for what, if it waits
+	Trial      *TrialView   `json:"trial,omitempty"`
+	Mode       Mode         `json:"mode"`
+	Windows    []string     `json:"windows,omitempty"`
+	Zone       string       `json:"zone"`
+	DeferUntil time.Time    `json:"defer_until,omitzero"`
+	DeferredBy string       `json:"deferred_by,omitempty"`
+	Repository bool         `json:"repository"` // one is configured
+	LastCheck  time.Time    `json:"last_check,omitzero"`
+	CheckError string       `json:"check_error,omitempty"`
+	NextCheck  time.Time    `json:"next_check,omitzero"`
+	Sibling    *SiblingView `json:"sibling,omitempty"`
+	Refused    []Refused    `json:"refused,omitempty"`
+	Alarms     []Alarm      `json:"alarms,omitempty"`
+	Time       time.Time    `json:"time"`
+	ClockGood  bool         `json:"clock_synchronised"`
+}
+
+// Update is the update that the box wants.
+type Update struct {
+	Version   string    `json:"version"`
+	Downgrade bool      `json:"downgrade,omitempty"`
+	Ring      string    `json:"ring,omitempty"`
+	Upload    bool      `json:"upload,omitempty"`
+	Notes     string    `json:"notes,omitempty"`
+	Bytes     int64     `json:"bytes"`
+	Found     time.Time `json:"found"`
+}
+
+// Waits says what an update waits for.
+type Waits struct {
+	Why   Why       `json:"why"`
+	Text  string    `json:"text"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// TrialView is a trial under way.
+type TrialView struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Stage   Stage  `json:"stage"`
+	Outcome string `json:"outcome,omitempty"`
+	Text    string `json:"text,omitempty"`
+}
+
+// SiblingView is how the pair stands.
+type SiblingView struct {
+	Held   bool      `json:"held"` // this box has the lease
+	Wanted time.Time `json:"wanted,omitzero"`
+	Denied string    `json:"denied,omitempty"`
+}
+
+// Refused is a release that this box does not take.
+type Refused struct {
+	Version string `json:"version"`
+	Code    string `json:"code"`
+	Text    string `json:"text"`
+}
+
+// Status implements Service.
+func (u *Updater) Status(context.Context) (Status, error) {
+	held := false
+	if u.cfg.Sibling != nil {
+		_, held = u.cfg.Sibling.Held()
+	}
+	good := u.cfg.Clock.Synchronised()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := &u.state
+	now := u.cfg.Clock.Now()
+	st := Status{
+		Serial: u.cfg.Serial, Board: u.cfg.Board, Version: u.cfg.Version.String(), Slot: u.booted.Name, Phase: s.Phase,
+		Mode: u.policy.Mode, Zone: u.policy.Zone.String(), DeferUntil: s.DeferUntil, DeferredBy: s.DeferredBy,
+		Repository: u.cfg.Repository != nil, LastCheck: s.LastCheck, CheckError: s.CheckError,
+		Refused: refusedView(u.refused), Alarms: u.alarms(now), Time: now, ClockGood: good,
+	}
+	if !now.Before(s.DeferUntil) {
+		st.DeferUntil, st.DeferredBy = time.Time{}, ""
+	}
+	if u.cfg.Repository != nil && !u.nextCheck.IsZero() {
+		st.NextCheck = now.Add(max(time.Until(u.nextCheck), 0))
+	}
+	for _, w := range u.policy.Windows {
+		st.Windows = append(st.Windows, w.String())
+	}
+	if c := s.Candidate; c != nil {
+		st.Update = &Update{Version: c.Release.Version.String(), Downgrade: c.Downgrade, Ring: c.Ring, Upload: c.Upload, Notes: c.Release.Notes, Bytes: c.Release.Length, Found: c.Found}
+	}
+	if u.progress.What != "" {
+		p := u.progress
+		st.Progress = &p
+	}
+	if d := u.decision; !d.Go && d.Why != Nothing && s.Candidate != nil && u.trial == nil {
+		st.Waits = &Waits{Why: d.Why, Text: d.Text, Until: d.Until}
+	}
+	if t := u.trial; t != nil {
+		st.Phase = OnTrial
+		switch {
+		case t.Stage == StageActivating, t.Stage == StageRestarting:
+			st.Phase = Restarting
+		case t.Stage == StageDecided && t.Verdict.Outcome != Confirmed:
+			st.Phase = GoingBack
+		}
+		st.Trial = &TrialView{From: t.FromVersion.String(), To: t.ToVersion.String(), Stage: t.Stage, Outcome: string(t.Verdict.Outcome), Text: t.Verdict.Text}
+	}
+	if u.cfg.Sibling != nil {
+		st.Sibling = &SiblingView{Held: held, Wanted: s.LeaseWanted, Denied: s.LeaseDenied}
+	}
+	return st, nil
+}
+
+// Check implements Service.
+func (u *Updater) Check(ctx context.Context) (Status, error) {
+	if err := u.check(ctx); err != nil {
+		return Status{}, err
+	}
+	u.kick()
+	return u.Status(ctx)
+}
+
+// Now implements Service.
+func (u *Updater) Now(ctx context.Context, r NowRequest) (_ Status, err error) {
+	defer func() {
+		detail := r.Reason
+		if r.OverrideSibling {
+			detail = "without the sibling's lease: " + detail
+		}
+		u.audit(r.Actor, "update.now", u.cfg.Serial, err, detail)
+	}()
+	switch {
+	case r.Actor == "" || len(r.Actor) > 100 || len(r.Reason) > 500:
+		return Status{}, errors.New("actor is missing, or a text is too long")
+	case r.OverrideSibling && r.Reason == "":
+		return Status{}, errors.New("reason is missing: whoever goes without the sibling's lease says why")
+	}
+	u.mu.Lock()
+	onTrial, known := u.trial != nil, u.state.Candidate != nil
+	u.mu.Unlock()
+	if onTrial {
+		return Status{}, errors.New("an update is under way already")
+	}
+	if !known && u.cfg.Repository != nil {
+		if err := u.check(ctx); err != nil {
+			return Status{}, err
+		}
+		u.mu.Lock()
+		known = u.state.Candidate != nil
+		u.mu.Unlock()
+	}
+	if !known {
+		return Status{}, fmt.Errorf("there is no update for this box: %s runs", u.cfg.Version)
+	}
+	err = u.change(func(s *State) {
+		s.Word = &Word{Actor: r.Actor, At: u.cfg.Clock.Now(), OverrideSibling: r.OverrideSibling, Reason: r.Reason}
+		to := ""
+		if s.Candidate != nil {
+			to = s.Candidate.Release.Version.String()
+		}
+		text := "outside the maintenance window"
+		if r.OverrideSibling {
+			text += ", without the sibling's lease: " + r.Reason
+		}
+		u.note(s, Entry{Event: "now", To: to, Actor: r.Actor, Text: text})
+	})
+	if err != nil {
+		return Status{}, err
+	}
+	u.kick()
+	return u.Status(ctx)
+}
+
+// Defer implements Service.
+func (u *Updater) Defer(ctx context.Context, r DeferRequest) (_ Status, err error) {
+	defer func() { u.audit(r.Actor, "update.defer", u.cfg.Serial, err, r.Until.Format(time.RFC3339)) }()
+	u.mu.Lock()
+	policy := u.policy
+	u.mu.Unlock()
+	now := u.cfg.Clock.Now()
+	switch {
+	case r.Actor == "" || len(r.Actor) > 100:
+		return Status{}, errors.New("actor is missing or too long")
+	case !r.Until.IsZero() && !r.Until.After(now):
+		return Status{}, fmt.Errorf("until: %s is over; name an instant to come", policy.local(r.Until))
+	case r.Until.Sub(now) > policy.MaxDefer:
+		return Status{}, fmt.Errorf("until: %s is more than %d days ahead; defer it again later", policy.local(r.Until), int(policy.MaxDefer.Hours()/24))
+	}
+	err = u.change(func(s *State) {
+		s.DeferUntil, s.DeferredBy = r.Until, r.Actor
+		text := "until " + policy.local(r.Until)
+		if r.Until.IsZero() {
+			s.DeferredBy, text = "", "not any more"
+		}
+		s.Word = nil
+		u.note(s, Entry{Event: "deferred", Actor: r.Actor, Text: text})
+	})
+	if err != nil {
+		return Status{}, err
+	}
+	u.kick()
+	return u.Status(ctx)
+}
+
+// Upload implements Service.
+func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Status, err error) {
+	to := ""
+	defer func() { u.audit(actor, "update.upload", u.cfg.Serial, err, to) }()
+	if actor == "" || len(actor) > 100 {
+		return Status{}, errors.New("actor is missing or too long")
+	}
+	if !u.cfg.Clock.Synchronised() {
+		return Status{}, errClock
+	}
+	u.mu.Lock()
+	under := u.busy || u.trial != nil
+	u.mu.Unlock()
+	if under {
+		return Status{}, errors.New("an update is under way; bring the file when it is over")
+	}
+	a, err := trust.ReadArchive(r)
+	if err != nil {
+		return Status{}, u.refuseUpload(actor, "", err)
+	}
+	now := u.cfg.Clock.Now()
+	u.checking.Lock()
+	repo, err := u.cfg.Metadata.Refresh(ctx, a, now)
+	u.checking.Unlock()
+	if err != nil {
+		return Status{}, u.refuseUpload(actor, "", err)
+	}
+	rel, err := a.Find(repo)
+	if err == nil {
+		to = rel.Version.String()
+		// Who brings a file to a box has chosen the box: rings are for those
+		// that choose by themselves.
+		all := rel
+		all.Rings = map[string]trust.Ring{"upload": {Serials: []string{"*"}}}
+		err = repo.Judge(all, u.box(), now)
+	}
+	if err == nil {
+		u.mu.Lock()
+		if why := u.veto(rel); why != nil {
+			err = why
+		}
+		u.mu.Unlock()
+	}
+	if err != nil {
+		return Status{}, u.refuseUpload(actor, to, err)
+	}
+	if _, err := a.Save(ctx, u.cfg.Bundles, rel); err != nil {
+		return Status{}, u.refuseUpload(actor, to, err)
+	}
+	u.mu.Lock()
+	if u.busy || u.trial != nil {
+		err = errors.New("an update is under way; bring the file when it is over")
+	} else {
+		u.stopDownload()
+		err = u.changeLocked(func(s *State) {
+			s.drop()
+			s.Phase = Ready
+			s.Candidate = &Candidate{Release: rel, Upload: true, Downgrade: rel.Version.Compare(u.cfg.Version) < 0, Found: now}
+			u.note(s, Entry{Event: "uploaded", From: u.cfg.Version.String(), To: to, Actor: actor})
+		})
+	}
+	u.mu.Unlock()
+	if err != nil {
+		return Status{}, err
+	}
+	u.kick()
+	return u.Status(ctx)
+}
+
+// refuseUpload notes a refusal and returns it.
+func (u *Updater) refuseUpload(actor, to string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errors.Join(err, u.change(func(s *State) {
+		u.note(s, Entry{Event: "refused", From: u.cfg.Version.String(), To: to, Actor: actor, Text: err.Error()})
+	}))
+}
+
+// History implements Service.
+func (u *Updater) History(_ context.Context, limit int) ([]Entry, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	h := slices.Clone(u.state.History)
+	slices.Reverse(h)
+	if limit > 0 && len(h) > limit {
+		h = h[:limit]
+	}
+	return h, nil
+}
+
+// Blocked returns the bundles that are not tried again on this box, by SHA-256.
+func (u *Updater) Blocked() map[string]Failure {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	m := maps.Clone(u.state.Failures)
+	maps.DeleteFunc(m, func(_ string, f Failure) bool { return !f.Blocked })
+	return m
+}

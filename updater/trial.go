@@ -1,0 +1,106 @@
+package updater
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"time"
+
+	"quartet/updater/durable"
+	"quartet/updater/trust"
+)
+
+// trialFile is the one file that every version reads and writes, older and
+// newer: fields are added to it, and none ever changes its meaning or becomes
+// required. It exists from the moment before a new slot is made the next to
+// boot until the outcome is in the history.
+const trialFile = "trial.json"
+
+// Stage is how far a trial is.
+type Stage string
+
+const (
+	StageActivating Stage = "activating" // about to make the slot the next to boot
+	StageRestarting Stage = "restarting" // done; about to restart
+	StageTrial      Stage = "trial"      // the new version runs
+	StageDecided    Stage = "decided"    // Verdict says how it ended
+)
+
+// Trial is an update between the decision to restart and its outcome.
+type Trial struct {
+	ID          string        `json:"id"`
+	Stage       Stage         `json:"stage"`
+	FromSlot    string        `json:"from_slot"`
+	ToSlot      string        `json:"to_slot"`
+	FromVersion trust.Version `json:"from_version"`
+	ToVersion   trust.Version `json:"to_version"`
+	SHA256      string        `json:"sha256"` // of the bundle
+	Started     time.Time     `json:"started"`
+	BootID      string        `json:"boot_id"` // of the boot that began it
+	Boots       int           `json:"boots"`   // of the new version that came as far as its updater
+	// Starts counts the starts of the updater within StartedIn, a boot of the
+	// new version: one that dies again and again never comes to its deadline.
+	Starts    int     `json:"starts,omitempty"`
+	StartedIn string  `json:"started_in,omitempty"`
+	Before    Media   `json:"before"` // what worked
+	Verdict   Verdict `json:"verdict"`
+	// Lease: the sibling has granted one, which is to be given back.
+	Lease bool `json:"lease,omitempty"`
+}
+
+var slotPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}\.[0-9]{1,3}$`)
+
+// ParseTrial reads the trial's file. Fields that it does not know are a newer
+// version's, and stay out of it.
+func ParseTrial(data []byte) (Trial, error) {
+	var t Trial
+	if err := json.Unmarshal(data, &t); err != nil {
+		return Trial{}, fmt.Errorf("%s: %w", trialFile, err)
+	}
+	if !slotPattern.MatchString(t.FromSlot) || !slotPattern.MatchString(t.ToSlot) || t.FromSlot == t.ToSlot || t.ID == "" {
+		return Trial{}, fmt.Errorf("%s: from_slot %q and to_slot %q are no two slots, or there is no id", trialFile, t.FromSlot, t.ToSlot)
+	}
+	switch t.Stage {
+	case StageActivating, StageRestarting, StageTrial, StageDecided:
+	default:
+		return Trial{}, fmt.Errorf("%s: stage %q does not exist", trialFile, t.Stage)
+	}
+	return t, nil
+}
+
+// loadTrial returns the trial, nil if there is none. problem tells of a damaged
+// file, which is put aside.
+func loadTrial(f durable.Folder) (t *Trial, problem, err error) {
+	data, err := f.Read(trialFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("updater: %w", err)
+	}
+	v, err := ParseTrial(data)
+	if err != nil {
+		return nil, err, errors.Join(f.Rename(trialFile, trialFile+".damaged"), f.Sync())
+	}
+	return &v, nil, nil
+}
+
+func saveTrial(f durable.Folder, t Trial) error {
+	data, err := json.Marshal(t)
+	if err == nil {
+		err = durable.Save(f, trialFile, data)
+	}
+	if err != nil {
+		return fmt.Errorf("updater: %w", err)
+	}
+	return nil
+}
+
+func removeTrial(f durable.Folder) error {
+	if err := durable.Remove(f, trialFile); err != nil {
+		return fmt.Errorf("updater: %w", err)
+	}
+	return nil
+}

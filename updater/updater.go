@@ -1,0 +1,421 @@
+package updater
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"quartet/updater/durable"
+	"quartet/updater/rauc"
+	"quartet/updater/trust"
+)
+
+// Record is one action for the audit log.
+type Record struct {
+	Actor, Action, Target, Outcome, Detail string
+}
+
+// Config is what an Updater is made of. What is not said to be optional is
+// needed.
+type Config struct {
+	Serial     string
+	Board      string
+	Compatible string        // of RAUC's bundles; "": quartet-BOARD
+	Version    trust.Version // what runs
+	Floor      trust.Version // the oldest that this image goes back to; none: any
+	BootID     string        // another one after each restart of the system
+
+	Folder     durable.Folder // for what must be remembered
+	Bundles    string         // folder on the data partition, for bundles
+	Metadata   Metadata
+	Repository trust.Opener // nil: none; updates come as uploads
+	Installer  Installer
+	Probe      Probe
+	Clock      Clock
+	Sibling    Sibling                         // nil: the box is not one of a pair
+	Reboot     func(ctx context.Context) error // asks for it; returns before it happens
+	Policy     Policy
+	Audit      func(Record) // nil: nobody is told
+	// Changed is called when Status may have changed, from any goroutine; it
+	// must not block. nil: nobody is told.
+	Changed func()
+	Log     *slog.Logger // nil: nothing is logged
+}
+
+// Updater is the machine. It may be used by several goroutines; Run is its own.
+type Updater struct {
+	// set at start, never changed
+	cfg  Config
+	log  *slog.Logger
+	pace pace
+	wake chan struct{} // capacity 1: something has changed
+
+	checking sync.Mutex // metadata: one refresh at a time
+
+	mu        sync.Mutex
+	state     State
+	trial     *Trial
+	policy    Policy
+	decision  Decision           // the last one
+	booted    rauc.Slot          // since boot is settled
+	progress  Progress           // of what is under way
+	interrupt context.CancelFunc // ends the download under way; nil: there is none
+	busy      bool               // installing, activating: nothing else may touch the candidate
+	trouble   map[string]string  // what is wrong now, by alarm
+	refused   []trust.Refused    // releases that were refused at the last check
+	media     Media              // the last look
+	lookedAt  time.Time
+	nextCheck time.Time // by the process's clock
+
+	// owned by Run
+	settled    bool      // boot has been dealt with
+	markedGood bool      // in this boot
+	wellSince  time.Time // since when all has been well; zero: it is not
+	startedAt  time.Time // of Run, by the process's clock
+	failedAt   time.Time // of the last download
+	failing    int       // downloads in a row without progress
+	rebootAt   time.Time
+	nextRenew  time.Time
+}
+
+// Progress is how far a download or an installation is.
+type Progress struct {
+	What  string `json:"what,omitempty"` // download, install
+	Done  int64  `json:"done,omitempty"` // bytes, or percent of an installation
+	Total int64  `json:"total,omitempty"`
+	Text  string `json:"text,omitempty"`
+}
+
+// New returns an Updater with what its folder remembers.
+func New(cfg Config) (*Updater, error) {
+	missing := ""
+	switch {
+	case cfg.Serial == "":
+		missing = "Serial"
+	case cfg.Board == "":
+		missing = "Board"
+	case cfg.Version.IsZero():
+		missing = "Version"
+	case cfg.BootID == "":
+		missing = "BootID"
+	case cfg.Folder == nil:
+		missing = "Folder"
+	case cfg.Bundles == "":
+		missing = "Bundles"
+	case cfg.Metadata == nil:
+		missing = "Metadata"
+	case cfg.Installer == nil:
+		missing = "Installer"
+	case cfg.Probe == nil:
+		missing = "Probe"
+	case cfg.Clock == nil:
+		missing = "Clock"
+	case cfg.Reboot == nil:
+		missing = "Reboot"
+	}
+	if missing != "" {
+		return nil, fmt.Errorf("updater: Config.%s is missing", missing)
+	}
+	if err := cfg.Policy.Check(); err != nil {
+		return nil, fmt.Errorf("updater: %w", err)
+	}
+	if cfg.Compatible == "" {
+		cfg.Compatible = "quartet-" + cfg.Board
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	u := &Updater{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), trouble: map[string]string{}, policy: cfg.Policy.withDefaults()}
+	u.pace.policy = u.policy
+	s, problem, err := loadState(cfg.Folder)
+	if err != nil {
+		return nil, err
+	}
+	if problem != nil {
+		u.log.Error("what the updater remembered is damaged and was put aside", "error", problem)
+		s.History = append(s.History, Entry{Time: cfg.Clock.Now(), Event: "damaged", Text: problem.Error()})
+	}
+	u.state = s.clone()
+	t, problem, err := loadTrial(cfg.Folder)
+	if err != nil {
+		return nil, err
+	}
+	if problem != nil {
+		u.log.Error("the file of the trial is damaged and was put aside", "error", problem)
+		u.state.History = append(u.state.History, Entry{Time: cfg.Clock.Now(), Event: "damaged", Text: problem.Error()})
+	}
+	u.trial = t
+	return u, nil
+}
+
+// SetPolicy changes when updates happen; an installation that has begun goes on.
+func (u *Updater) SetPolicy(p Policy) error {
+	if err := p.Check(); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	u.policy = p.withDefaults()
+	u.pace.mu.Lock()
+	u.pace.policy = u.policy
+	u.pace.mu.Unlock()
+	u.mu.Unlock()
+	u.kick()
+	return nil
+}
+
+// Busy tells whether the box is about to restart for an update, or on trial:
+// then it must not let its sibling restart. For sibling.Config.Busy.
+func (u *Updater) Busy() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.busy || u.trial != nil
+}
+
+// kick has Run look again.
+func (u *Updater) kick() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+	if u.cfg.Changed != nil {
+		u.cfg.Changed()
+	}
+}
+
+// change makes a new state the present one, on the disk first.
+func (u *Updater) change(f func(s *State)) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.changeLocked(f)
+}
+
+func (u *Updater) changeLocked(f func(s *State)) error {
+	s := u.state.clone()
+	f(&s)
+	err := saveState(u.cfg.Folder, s)
+	u.setTroubleLocked(alarmDisk, err)
+	if err != nil {
+		return err
+	}
+	u.state = s
+	if u.cfg.Changed != nil {
+		u.cfg.Changed()
+	}
+	return nil
+}
+
+// note adds a line to a state's history. The same line twice in a row is one.
+func (u *Updater) note(s *State, e Entry) {
+	e.Time = u.cfg.Clock.Now()
+	if n := len(s.History); n > 0 {
+		last := s.History[n-1]
+		last.Time = e.Time
+		if last == e && e.Actor == "" {
+			return
+		}
+	}
+	s.History = append(s.History, e)
+	u.log.Info("update", "event", e.Event, "from", e.From, "to", e.To, "actor", e.Actor, "text", e.Text)
+}
+
+// setTrial makes a trial the present one, on the disk first; nil ends it.
+func (u *Updater) setTrial(t *Trial) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var err error
+	if t == nil {
+		err = removeTrial(u.cfg.Folder)
+	} else {
+		err = saveTrial(u.cfg.Folder, *t)
+	}
+	u.setTroubleLocked(alarmDisk, err)
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		c := *t
+		t = &c
+	}
+	u.trial = t
+	return nil
+}
+
+func (u *Updater) setTrouble(alarm string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.setTroubleLocked(alarm, err)
+}
+
+func (u *Updater) setTroubleLocked(alarm string, err error) {
+	if err == nil {
+		delete(u.trouble, alarm)
+		return
+	}
+	if u.trouble[alarm] != err.Error() {
+		u.log.Warn("updater", "alarm", alarm, "error", err)
+	}
+	u.trouble[alarm] = err.Error()
+}
+
+const (
+	tick  = 2 * time.Second // while something is on trial or about to happen
+	again = time.Minute     // while an update waits
+)
+
+// Run works until ctx ends. It returns nil then; while it runs, nothing that
+// goes wrong ends it.
+func (u *Updater) Run(ctx context.Context) error {
+	u.startedAt = time.Now()
+	for {
+		wait := u.turn(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		t := time.NewTimer(max(wait, 10*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-u.wake:
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}
+
+// turn does what is due, and returns when to look again.
+func (u *Updater) turn(ctx context.Context) time.Duration {
+	if !u.settled {
+		if wait := u.settle(ctx); wait > 0 {
+			return wait
+		}
+	}
+	u.mu.Lock()
+	trial, phase := u.trial, u.state.Phase
+	u.mu.Unlock()
+	if trial != nil {
+		return u.onTrial(ctx, *trial)
+	}
+	wait := again
+	if !u.markedGood {
+		u.healthy(ctx)
+		wait = tick
+	}
+	if u.checkDue() {
+		_ = u.check(ctx) // it is in the state
+	}
+	u.mu.Lock()
+	phase = u.state.Phase
+	u.mu.Unlock()
+	var d time.Duration
+	switch phase {
+	case Idle:
+		u.setDecision(Decision{})
+		return wait
+	case Available:
+		d = u.fetch(ctx)
+	case Ready, Installing, Installed:
+		d = u.install(ctx)
+	case Restarting, OnTrial, GoingBack: // trial.json's, above
+		return wait
+	}
+	if d > 0 {
+		return min(d, wait)
+	}
+	return 0
+}
+
+// situation is what decisions depend on now.
+func (u *Updater) situation() (Situation, Policy, Candidate) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := Situation{
+		Now: u.cfg.Clock.Now(), ClockGood: u.cfg.Clock.Synchronised(),
+		DeferUntil: u.state.DeferUntil, RetryAfter: u.state.RetryAfter, Said: u.word() != nil,
+	}
+	var c Candidate
+	if u.state.Candidate != nil {
+		c = *u.state.Candidate
+		s.Upload = c.Upload
+		s.Begins = c.Release.Begins(u.cfg.Serial)
+	}
+	return s, u.policy, c
+}
+
+// word is an operator's "now" if it still counts; the lock is held.
+func (u *Updater) word() *Word {
+	w := u.state.Word
+	if w == nil || u.cfg.Clock.Now().Sub(w.At) > 24*time.Hour {
+		return nil
+	}
+	return w
+}
+
+func (u *Updater) setDecision(d Decision) {
+	u.mu.Lock()
+	changed := u.decision != d
+	u.decision = d
+	u.mu.Unlock()
+	if changed && u.cfg.Changed != nil {
+		u.cfg.Changed()
+	}
+}
+
+func (u *Updater) setProgress(p Progress) {
+	u.mu.Lock()
+	u.progress = p
+	u.mu.Unlock()
+	if u.cfg.Changed != nil {
+		u.cfg.Changed()
+	}
+}
+
+// look looks at the media. Without a look they count as not answering.
+func (u *Updater) look(ctx context.Context) Media {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	m, err := u.cfg.Probe.Media(ctx)
+	if err != nil {
+		u.log.Debug("the media plane could not be looked at", "error", err)
+		m = Media{}
+	}
+	u.mu.Lock()
+	u.media, u.lookedAt = m, time.Now()
+	u.mu.Unlock()
+	u.pace.look(m, time.Now())
+	return m
+}
+
+// audit tells of what a person did.
+func (u *Updater) audit(actor, action, target string, err error, detail string) {
+	if u.cfg.Audit == nil {
+		return
+	}
+	outcome := "done"
+	if err != nil {
+		outcome = "refused: " + err.Error()
+	}
+	u.cfg.Audit(Record{Actor: actor, Action: action, Target: target, Outcome: outcome, Detail: detail})
+}
+
+// bundlePath is where a candidate's bundle lies.
+func (u *Updater) bundlePath(r trust.Release) string { return trust.Path(u.cfg.Bundles, r) }
+
+// tidy removes all bundles but those of a release; nil: all.
+func (u *Updater) tidy(keep *trust.Release) {
+	names, err := filepath.Glob(filepath.Join(u.cfg.Bundles, "*"))
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		if keep != nil && (n == trust.Path(u.cfg.Bundles, *keep) || n == trust.PartPath(u.cfg.Bundles, *keep)) {
+			continue
+		}
+		if bundleName.MatchString(filepath.Base(n)) {
+			removeFile(n)
+		}
+	}
+}
