@@ -99,6 +99,8 @@ func sampleOf(st uplink.PathStats) adapt.Sample {
 	s.At = time.Duration(l.MSTimestamp) * time.Millisecond
 	s.Dropped += uint64(max(0, l.PktSndDropTotal))
 	s.Bytes, s.Total = l.ByteSentTotal, uint64(max(0, l.PktSentTotal))
+	// What was sent, is not waiting for an acknowledgement and was not given up.
+	s.Acked = uint64(max(0, int64(l.ByteSentUniqueTotal)-l.ByteSndBuf-int64(l.ByteSndDropTotal)))
 	s.Buffer = time.Duration(l.MSSndBuf) * time.Millisecond
 	s.RTT = time.Duration(l.MSRTT * float64(time.Millisecond))
 	s.Sent, s.Lost = uint64(max(0, l.PktSentUniqueTotal)), uint64(max(0, l.PktSndLossTotal))

@@ -103,10 +103,10 @@ func TestWatchShed(t *testing.T) {
 // What the adapter is told of a path.
 func TestAdapterSample(t *testing.T) {
 	st := uplink.PathStats{Name: "a", Leg: 2, Profile: "rtp-fec", State: uplink.StateUp, Dropped: 3, Stale: 2, Link: &uplink.LinkStats{SRT: &srt.Stats{
-		MSTimestamp: 1000, ByteSentTotal: 5_000_000, PktSentTotal: 4100, PktSndDropTotal: 7, MSSndBuf: 120, MSRTT: 40,
+		MSTimestamp: 1000, ByteSentUniqueTotal: 4_900_000, ByteSndBuf: 100_000, ByteSndDropTotal: 50_000, ByteSentTotal: 5_000_000, PktSentTotal: 4100, PktSndDropTotal: 7, MSSndBuf: 120, MSRTT: 40,
 		PktSentUniqueTotal: 4000, PktSndLossTotal: 20, MbpsBandwidth: 12.5,
 	}}, Arrival: &uplink.Arrival{Age: 100, Received: 3900, LostHere: 12}}
-	want := adapt.Sample{Name: "a", Leg: 2, Up: true, Tells: true, Parity: true, At: time.Second, Dropped: 12, Bytes: 5_000_000, Total: 4100, Buffer: 120 * time.Millisecond,
+	want := adapt.Sample{Name: "a", Leg: 2, Up: true, Tells: true, Parity: true, At: time.Second, Dropped: 12, Bytes: 5_000_000, Total: 4100, Acked: 4_750_000, Buffer: 120 * time.Millisecond,
 		RTT: 40 * time.Millisecond, Sent: 4000, Lost: 20, Estimate: 12_500_000, Reported: true, Received: 3900, Missed: 12}
 	if got := sampleOf(st); got != want {
 		t.Errorf("%+v\nwant %+v", got, want)

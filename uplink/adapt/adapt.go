@@ -65,6 +65,7 @@ type Adapter struct {
 	fell     time.Duration // when the rate was lowered last; since then:
 	drained  bool          // the undershoot has been taken back
 	before   int64         // rate before it
+	low      float64       // capacity that the last fall went by, bit/s
 	rose     time.Duration // when it was raised last, or lowered
 	rising   bool          // the last change was upwards, and has not held yet
 	patience time.Duration
@@ -189,7 +190,6 @@ func bestOf(paths []*path) *path {
 func (a *Adapter) follow(now time.Duration, samples []Sample, d *Decision) {
 	legs := a.live(samples)
 	low, strained := 0.0, false // capacity that was found; 0: none
-	holds := 0.0                // the same of paths that are calm by now
 	var why *path
 	estimate := int64(0)
 	for _, paths := range legs {
@@ -200,9 +200,6 @@ func (a *Adapter) follow(now time.Duration, samples []Sample, d *Decision) {
 		if e := best.last.Estimate; e > 0 && float64(e) > best.carried && (estimate == 0 || e < estimate) {
 			estimate = e
 		}
-		if best.known > 0 && (holds == 0 || best.known < holds) {
-			holds = best.known
-		}
 		if !best.strained {
 			continue
 		}
@@ -211,10 +208,14 @@ func (a *Adapter) follow(now time.Duration, samples []Sample, d *Decision) {
 			low, why = best.known, best
 		}
 	}
+	wait := again
+	if why != nil && !why.over {
+		wait = drains + again // it carries what it is given by now, and drains
+	}
 	switch {
 	case len(legs) == 0:
 		return
-	case strained && (now-a.fell >= again || a.fell == 0):
+	case strained && (now-a.fell >= wait || a.fell == 0):
 		rate := a.clamp(low * undershoot / headers)
 		if rate >= a.rate {
 			rate = a.clamp(float64(a.rate) * share) // it does not carry what it was thought to
@@ -229,12 +230,13 @@ func (a *Adapter) follow(now time.Duration, samples []Sample, d *Decision) {
 		if a.drained {
 			a.before = a.rate
 		}
+		a.low = low
 		a.rate, a.fell, a.rose, a.drained, a.rising = rate, now, now, false, false
 		a.wait = now + a.patience
 	case strained:
 	case !a.drained && now-a.fell >= drains:
 		a.drained = true
-		if rate := min(a.clamp(holds*share/headers), a.before); rate > a.rate {
+		if rate := min(a.clamp(a.low*share/headers), a.before); rate > a.rate {
 			d.say("encoder: from %s to %s: what had piled up is sent", mbit(float64(a.rate)), mbit(float64(rate)))
 			a.rate, a.rose = rate, now
 		}

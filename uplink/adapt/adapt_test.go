@@ -51,6 +51,7 @@ func (l *line) pass(given float64) {
 	}
 	l.s.Lost += uint64(lost/bits + l.chance.Float64())
 	l.s.Bytes += uint64(offered / 8)
+	l.s.Acked += uint64(max(0, served-served*l.loss) / 8)
 	l.s.Total += uint64(offered/bits + l.chance.Float64())
 	l.unacked += lost
 	// What would wait for longer than the latency is dropped by the sender.

@@ -19,6 +19,7 @@ type Sample struct {
 	Dropped uint64        // messages that its queue or its socket has dropped as too late
 	Bytes   uint64        // sent, headers and retransmissions included
 	Total   uint64        // packets sent, likewise
+	Acked   uint64        // bytes that the far end has acknowledged; may go back a little
 	Buffer  time.Duration // time that its send buffer spans
 	RTT     time.Duration
 	Sent    uint64 // packets, without those sent again
@@ -108,24 +109,21 @@ func (p *path) look(now time.Duration, s Sample, given float64) {
 	p.carried = carried(&old, &s)
 	was := p.strained
 	full := p.isFull(&old)
-	if full || p.isMissed(&old) {
-		p.signs++
-	} else {
+	sent := float64(s.Bytes-old.Bytes) * 8 / span
+	switch {
+	case !full && !p.isMissed(&old):
 		p.signs = 0
+	case sent > 0.8*given: // else it is this machine that has stood still
+		p.signs++
 	}
 	p.strained = p.signs > 1
 	p.over = full && p.carried < 0.9*given
 	if p.strained != was {
 		p.since = now
 	}
-	// The window may reach back before the fall: the last step does not.
-	least := p.carried
-	if p.n > 1 && s.At-p.ring[1].At >= window/4 {
-		least = min(least, carried(&p.ring[1], &s))
-	}
 	switch {
 	case full && (p.known == 0 || p.over):
-		p.known = least
+		p.known = p.carried
 	case full: // the line is full with less than was thought
 		p.known = min(p.known, max(p.carried, given))
 	case !p.strained && p.known > 0 && p.carried > p.known:
@@ -134,12 +132,16 @@ func (p *path) look(now time.Duration, s Sample, given float64) {
 }
 
 // carried is what came through between two samples, in bit/s: what was sent, less
-// the share that was missed. Acknowledgements are no measure: one packet that is
-// missing holds back those of all that follow.
+// the share that was missed, or what was acknowledged if that is less, but at
+// least half of the former: a loss is known late, and an acknowledgement waits
+// for the packet that is missing.
 func carried(old, s *Sample) float64 {
 	bits := float64(s.Bytes-old.Bytes) * 8 / (s.At - old.At).Seconds()
 	if total := s.Total - min(old.Total, s.Total); total > 0 {
 		bits *= max(0, 1-float64(s.Lost-min(old.Lost, s.Lost))/float64(total))
+	}
+	if s.Acked > old.Acked {
+		bits = min(bits, max(bits/2, float64(s.Acked-old.Acked)*8/(s.At-old.At).Seconds()))
 	}
 	return bits
 }
