@@ -3,7 +3,7 @@
 SHELL      := /bin/bash
 BUILD      := build
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-PROGRAMS   := quartetd quartet-gateway quartetctl quartet-engine
+PROGRAMS   := quartetd quartet-manage quartet-netd quartet-gateway quartetctl quartet-engine
 GO         := go
 
 # The version comes from above, so that a folder git does not trust builds too.
