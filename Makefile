@@ -25,7 +25,7 @@ LINT       := $(BUILD)/bin/golangci-lint-$(LINT_VER)
 # Packages whose tests run against the clock, over real sockets and beside
 # other programs: one after the other, so that none starves another.
 REALTIME   := capture/engine capture/srt capture/tsfile capture/udp cmd/% fec/st2022 tests/bench tests/chain tests/demo tests/faults \
-	tests/peers tests/relay tests/relay/% uplink/gateway uplink/srt
+	tests/peers tests/relay tests/relay/% updater/rauc uplink/gateway uplink/srt
 
 .PHONY: help
 help: ## this list

@@ -16,7 +16,8 @@ var demoCommand = command{
 	long: `
 Starts a live test picture, a box with four paths and its page, a network in
 trouble, two legs of two gateways each, and receivers that compare what comes
-out with what went in. Everything runs on the loopback of this machine. Ctrl-C ends it.
+out with what went in. Everything runs on the loopback of this machine. Ctrl-C
+ends it.
 
 With --duration it ends by itself; the exit code is 0 only if no leg that still
 had a live path lost a packet, and the pair of legs lost none at all.
