@@ -50,9 +50,14 @@ export const inputLevel = (i: Input): Level => (i.state === "ok" ? "ok" : i.stat
 
 function pathLevel(p: PathStatus): Level {
   if (p.state !== "up") return p.state === "stopped" ? "off" : "major";
-  if (p.send_loss_percent >= 1) return "minor";
+  if (!carries(p)) return "major";
+  if (p.send_loss_percent >= 1 || (p.arrival?.loss_percent ?? 0) >= 1) return "minor";
   return "ok";
 }
+
+/** Whether a path does its part: connected alone is not enough where its
+ * gateway says that nearly all of it comes too late. */
+const carries = (p: PathStatus) => p.state === "up" && !(p.arrival && p.arrival.loss_percent > 50);
 
 /** One sentence on how things are. */
 function Headline({ o, l }: { o: Overview; l: Live }) {
@@ -416,7 +421,7 @@ function FECStage({ p }: { p: Plan }) {
 }
 
 function LegRow({ leg, paths, l }: { leg: number; paths: PathStatus[]; l: Live }) {
-  const up = paths.filter((p) => p.state === "up").length;
+  const up = paths.filter(carries).length;
   const level: Level = up === 0 ? "critical" : up === 1 && paths.length > 1 ? "major" : "ok";
   const lost = paths.map((p) => lostOfLate(l.traces.get(p.name))).filter((x): x is number => x !== null);
   // A receiver merges what its gateways send: the better one counts.
