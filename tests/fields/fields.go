@@ -33,7 +33,7 @@ var candidates = []any{
 	0, 1, 2, 3, 4, 5, 6, 7, 9, 16, 20, 24, 30, 32, 50, 64, 99, 120, 137, 250, 450, 700, 1200, 1400, 2500, 9000, -2, -15, -30, 98.5, 25_000, 30_000, 60_000, 120_000, 262_144, 20_000_000, 0.5, 40.5,
 	true, false,
 	"udp", "rtp", "srt", "file", "ts", "rtp-fec", "caller", "listener", "null", "stop", "none", "st2022-1", "box", "peer",
-	"slate", "black", "contribution-quality", "hevc", "x264enc", "50", "4:2:2", 8, 10, "veryfast", "mp2", "deu", "hw:9", "sdi:///dev/video9",
+	"slate", "black", "contribution-quality", "hevc", "x264enc", "50", "4:3", "4:2:2", 8, 10, "veryfast", "mp2", "deu", "hw:9", "sdi:///dev/video9",
 	"debug", "json", "other", "192.0.2.99", "fec,cols:10", "0x1f0,8000", "correct-horse-battery-2", "/tmp/other",
 	strings.Repeat("5a", 32),
 	"udp://239.9.9.9:5999", "rtp://239.9.9.9:5999", "rtp://192.0.2.98:5999", "srt://192.0.2.98:5999", "srt://:5998", "file:///tmp/other.ts", "192.0.2.97:5997", "127.0.0.1:5996",
