@@ -258,6 +258,7 @@ func TestFlows(t *testing.T) {
 			t.Error("the page shows a passphrase")
 		}
 		ada.press("Remove this path")
+		ada.sees("Remove path 3a?") // the dialog's button has the same name
 		ada.press("Remove this path")
 		ada.press("Save")
 		ada.sees("This interrupts all paths")
