@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -31,16 +32,24 @@ func startProcess(name, log, bin string, args ...string) (*process, error) {
 	p.cmd = exec.Command(bin, args...)
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w (make build)", name, err)
-	}
+	started := make(chan error)
 	go func() {
-		p.err = p.cmd.Wait()
-		if p.err == nil {
+		// The signal of a parent's death comes when the *thread* that started the
+		// child ends: this one stays until the child has gone.
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		if p.err = p.cmd.Wait(); p.err == nil {
 			p.err = fmt.Errorf("exit status 0")
 		}
 		close(p.done)
 	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w (make build)", name, err)
+	}
 	return p, nil
 }
 
