@@ -3,6 +3,7 @@ package chain
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -27,10 +28,21 @@ func StartProcess(t testing.TB, log, bin string, args ...string) *Process {
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	// Nor does it outlive a test binary that was killed or ran out of time.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	started := make(chan error)
+	go func() {
+		// The signal comes when the *thread* that started the program ends: this
+		// one stays until the program has gone.
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() { p.cmd.Wait(); close(p.done) }()
 	t.Cleanup(func() { p.Kill(syscall.SIGKILL) })
 	return p
 }
