@@ -12,6 +12,7 @@ export PATH
 cd "$images"
 
 # Where the kernel lies in memory, how it speaks, which device tree.
+# shellcheck source=/dev/null
 . "$tree/board/$board/image.conf"
 [ "$DTB" != qemu ] || {
 	DTB=qemu.dtb
