@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -82,7 +83,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	wall := func(d time.Duration) time.Time { return start.Add(d) }
 	monitor := health.New(append(web.Catalogue(), telemetry.Catalogue()...))
 	machine := &machine{host: system.Host{Disks: []string{o.data}}}
-	boot := machine.Read().BootID
+	boot := cmp.Or(o.boot, machine.Read().BootID)
 
 	sealer, err := seal.Open(o.key)
 	if err != nil {

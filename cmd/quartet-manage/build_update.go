@@ -36,7 +36,7 @@ type updateParts struct {
 // cannot update itself streams as well, and says why.
 func (u *updates) openUpdater(o options, p updateParts, log *slog.Logger) {
 	i, err := readImage(o.image)
-	u.board = i.board
+	u.board, u.hold = i.board, o.hold
 	if err == nil {
 		u.up, err = newUpdater(o, i, p, u.changed, log)
 	}
@@ -48,6 +48,10 @@ func (u *updates) openUpdater(o options, p updateParts, log *slog.Logger) {
 			log.Error("this box cannot update itself", "err", err)
 		}
 		return
+	}
+	// What it finds out at its start is news already.
+	if h, err := u.up.History(context.Background(), 1); err == nil && len(h) > 0 {
+		u.seen = h[0]
 	}
 	u.pair = &pairing{serial: p.serial, folder: durable.Dir(updateFolder(o)), certificate: p.certificate, onAir: p.onAir, up: u.up, log: log}
 }
@@ -162,6 +166,9 @@ func (u *updates) Configure(s web.UpdateSettings) error {
 	p, err := policyOf(s)
 	if err != nil || u.up == nil {
 		return err
+	}
+	if u.hold > 0 {
+		p.Hold, p.Deadline = u.hold, 3*u.hold
 	}
 	if err := u.up.SetPolicy(p); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"quartet/cmd/internal/logging"
 	"quartet/cmd/internal/secrets"
@@ -101,6 +102,8 @@ type options struct {
 	// For tests. nil: RAUC over the bus, and quartet-netd.
 	installer updater.Installer
 	reboot    func(ctx context.Context) error
+	boot      string        // id of this start of the machine; "": the kernel's
+	hold      time.Duration // of a trial, a third of its deadline; 0: the updater's own
 }
 
 func command(args []string, stdout, stderr io.Writer) int {

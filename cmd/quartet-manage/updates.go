@@ -28,6 +28,7 @@ type updates struct {
 	why      error            // why not; errNoImage on a machine that is none
 	version  string           // of the program, for want of the image's
 	board    string
+	hold     time.Duration // of a trial; 0: the updater's own
 	pair     *pairing
 	monitor  *health.Monitor
 	since    func() time.Duration
@@ -79,9 +80,6 @@ func (u *updates) follow(ctx context.Context) {
 		if strings.HasPrefix(string(d.Code), "update-") && d.Code != "update-off" {
 			u.codes = append(u.codes, d.Code)
 		}
-	}
-	if h, err := u.up.History(ctx, 1); err == nil && len(h) > 0 {
-		u.seen = h[0]
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -21,7 +21,7 @@ func updateCatalogue() []health.Definition {
 			"Its reason names the file of the image that is missing or wrong. Install the image anew."),
 		def("update-disk", health.Major, "The updater's state cannot be written; no update happens",
 			"Check the data partition: full, read-only, or worn out."),
-		{Code: "update-rauc", Severity: health.Major, HoldOn: 15 * s, HoldOff: 2 * s,
+		{Code: "update-rauc", Severity: health.Major, HoldOn: 5 * s, HoldOff: 2 * s,
 			Text:   "RAUC does not answer; no update happens, and this start is not marked good",
 			Remedy: "See RAUC's log: journalctl -u rauc. Everything else works."},
 		def("update-slot", health.Major, "The boot loader has changed slots by itself",
