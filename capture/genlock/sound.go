@@ -54,7 +54,7 @@ type Sound struct {
 	running bool
 	placed  bool
 	last    time.Duration // when the last block came
-	delay   time.Duration // from a block's last sample to its coming, at the most
+	usual   usual         // from a block's last sample to its coming
 	next    int64         // index of the next block, in media time
 	gain    float32
 	mute    bool
@@ -74,7 +74,7 @@ type reader interface {
 
 // NewSound returns a Sound for so many channels on the picture's media time.
 func NewSound(clock *Video, channels int) *Sound {
-	return &Sound{clock: clock, channels: channels, re: NewResampler(channels), delay: firstDelay}
+	return &Sound{clock: clock, channels: channels, re: NewResampler(channels), usual: usual{delay: firstDelay}}
 }
 
 // Mute makes silence of the sound, or takes that back.
@@ -97,11 +97,7 @@ func (s *Sound) Lost() { s.running, s.placed = false, false }
 func (s *Sound) Block(now, t time.Duration, samples []float32) {
 	s.stats.Blocks++
 	n := int64(len(samples) / s.channels)
-	if d := now - t - sampleTime(n); d > s.delay {
-		s.delay = min(d, mostDelay)
-	} else {
-		s.delay += (d - s.delay) / 512
-	}
+	s.usual.saw(now, now-t-sampleTime(n))
 	if !s.running {
 		s.running, s.placed, s.samples = true, false, 0
 		s.re.Reset()
@@ -138,7 +134,7 @@ func (s *Sound) Next(now time.Duration, out []float32) (pts time.Duration, ok bo
 		s.placed = false
 		pts = time.Duration(s.next) * block
 	}
-	due := pts + block + max(s.delay, 0)
+	due := pts + block + max(s.usual.delay, 0)
 	if s.running {
 		if step, can := s.step(pts); can {
 			if !s.re.Ready(BlockSamples, step) {
