@@ -24,8 +24,10 @@ const (
 	// signal, are passed on unchanged.
 	sameClock = 4e-6
 	inTime    = 1e-3 // s
-	// maxStep bounds the resampler.
+	// maxStep bounds the resampler, and maxTurn what its step changes by from
+	// block to block.
 	maxStep = 2.5e-3
+	maxTurn = 20e-6
 	// slipped is an error that cannot be made up unheard: the sound is placed
 	// anew.
 	slipped = 40e-3 // s
@@ -56,6 +58,7 @@ type Sound struct {
 	last    time.Duration // when the last block came
 	usual   usual         // from a block's last sample to its coming
 	next    int64         // index of the next block, in media time
+	off     float64       // the resampler's step − 1
 	gain    float32
 	mute    bool
 	stats   SoundStats
@@ -144,7 +147,8 @@ func (s *Sound) Next(now time.Duration, out []float32) (pts time.Duration, ok bo
 				s.placed = false // what comes will be too late
 			} else {
 				s.re.Read(out, step)
-				s.stats.StepPPM = (step - 1) * 1e6
+				s.off = step - 1
+				s.stats.StepPPM = s.off * 1e6
 				s.shape(out, !s.mute)
 				s.next++
 				return pts, true
@@ -173,7 +177,7 @@ func (s *Sound) step(pts time.Duration) (float64, bool) {
 			return 1, false
 		}
 		s.re.JumpTo(at)
-		s.placed, s.gain = true, 0
+		s.placed, s.gain, s.off = true, 0, 0
 	}
 	whole, part := s.re.Position()
 	err := (want - float64(whole) - part) / SampleRate // seconds to make up
@@ -185,9 +189,11 @@ func (s *Sound) step(pts time.Duration) (float64, bool) {
 	}
 	off := (1+s.line.off)/(1+s.clock.line.off) - 1
 	if math.Abs(off) < sameClock && math.Abs(err) < inTime {
-		return 1, true
+		off = 0
+	} else {
+		off = min(max(off+err/catchUp, -maxStep), maxStep)
 	}
-	return 1 + min(max(off+err/catchUp, -maxStep), maxStep), true
+	return 1 + min(max(off, s.off-maxTurn), s.off+maxTurn), true
 }
 
 // shape fades sound in after silence, and out where it is muted.

@@ -4,8 +4,10 @@ import "time"
 
 const (
 	// learnRate is by how much more, in seconds a second, the usual delay may
-	// become: what waits behind a standstill and then comes in a rush is no habit.
+	// become. The time without anything counts as learnMost: what waits behind a
+	// standstill and then comes in a rush is no habit.
 	learnRate = 0.2
+	learnMost = 50 * time.Millisecond
 	// forgetIn is the time constant with which the usual delay becomes less.
 	forgetIn = 8.0 // s
 )
@@ -26,7 +28,7 @@ func (u *usual) saw(now, d time.Duration) {
 	case !u.seen:
 		u.delay = max(u.delay, d)
 	case d > u.delay:
-		u.delay += min(d-u.delay, time.Duration(learnRate*float64(passed)))
+		u.delay += min(d-u.delay, time.Duration(learnRate*float64(min(passed, learnMost))))
 	default:
 		u.delay -= time.Duration(float64(u.delay-d) * min(passed.Seconds()/forgetIn, 1))
 	}
