@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"quartet/capture/engine"
 	"quartet/capture/genlock"
+	"quartet/capture/mpegts"
 	"quartet/capture/program"
 )
 
@@ -16,6 +18,9 @@ const (
 	// feedLatency is what is smoothed: jitter of the network and of this machine,
 	// and the time that decoding takes. It delays the picture by that much.
 	feedLatency = 150 * time.Millisecond
+	// settlePackets go before the first ones: tsdemux looks at several before it
+	// takes any, and would take the first PCR for as late as the last of these.
+	settlePackets = 16
 	// feedLook is how often a decoding pipeline is looked after.
 	feedLook = 25 * time.Millisecond
 	// undecoded is how long packets may come without a picture before decoding
@@ -176,6 +181,7 @@ func (f *feeder) once() error {
 	}
 	p.systemTime()
 	p.play()
+	src.pushAt(monotonic()+feedLatency, bytes.Repeat(mpegts.NullPacket[:], settlePackets))
 	start, last := monotonic(), monotonic() // of packets
 	for {
 		select {
