@@ -22,7 +22,7 @@ func TestPostBuild(t *testing.T) {
 	run := func(t *testing.T, change func(root string), facts ...string) (string, string, error) {
 		root, base := t.TempDir(), t.TempDir()
 		for name, text := range map[string]string{
-			"etc/shadow": "root:*:::::::\nquartetd:*:::::::\nlocked:!x:::::::\n", "etc/machine-id": "x", "usr/lib/x": "",
+			"etc/machine-id": "x", "usr/lib/x": "",
 			"usr/lib/systemd/system-generators/systemd-getty-generator": "", "usr/bin/login": "", "usr/bin/quartetd": "",
 			"etc/systemd/system/getty.target.wants/getty@tty1.service": "",
 		} {
@@ -103,12 +103,9 @@ func TestPostBuild(t *testing.T) {
 		change func(string)
 		facts  []string
 	}{
-		{"have a password", put("etc/shadow", "root:$5$x$y:::::::\n", 0o600), nil},
-		{"have a password", put("etc/shadow", "root::::::::\n", 0o600), nil},
 		{"/usr/sbin/sshd is in the image", put("usr/sbin/sshd", "", 0o755), nil},
 		{"private keys in the image", put("usr/share/x.pem", "-----BEGIN PRIVATE KEY-----\n", 0o644), nil},
 		{"private keys in the image", put("etc/ssl/x", "-----BEGIN RSA PRIVATE KEY-----\n", 0o600), nil},
-		{"set-user-id programs", put("usr/bin/mount", "", 0o755|os.ModeSetuid), nil},
 		{"no such folder", nil, []string{"BOARD=toaster"}},
 		{"MAJOR.MINOR.PATCH", nil, []string{"VERSION=unpacked"}},
 		{"built from a tag", nil, []string{"VERSION=1.4.0-3-g1234567"}},
@@ -122,5 +119,43 @@ func TestPostBuild(t *testing.T) {
 	// What a release refuses, a development build does with.
 	if _, out, err := run(t, nil, "RELEASE=", "FLOOR=0.0.0", "VERSION=1.4.0-3-g1234567"); err != nil {
 		t.Errorf("a development build: %v %s", err, out)
+	}
+}
+
+// TestPostFakeroot: nothing runs as somebody else, nobody has a password.
+func TestPostFakeroot(t *testing.T) {
+	root := t.TempDir()
+	for _, d := range []string{"etc", "usr/bin", "usr/libexec"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := func(name, text string, mode os.FileMode) {
+		write(t, filepath.Join(root, name), text)
+		if err := os.Chmod(filepath.Join(root, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func() (string, error) {
+		out, err := exec.CommandContext(t.Context(), "sh", filepath.Join(tree, "board/common/post-fakeroot.sh"), root).CombinedOutput()
+		return string(out), err
+	}
+	file("usr/bin/mount", "", 0o755|os.ModeSetuid)
+	file("usr/bin/write", "", 0o755|os.ModeSetgid)
+	file("usr/libexec/dbus-daemon-launch-helper", "", 0o750|os.ModeSetuid)
+	file("etc/shadow", "root:*:::::::\nlocked:!x:::::::\nquartetd:*:::::::\n", 0o600)
+	if out, err := run(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, want := range map[string]os.FileMode{"usr/bin/mount": 0o755, "usr/bin/write": 0o755, "usr/libexec/dbus-daemon-launch-helper": 0o750 | os.ModeSetuid} {
+		if i, err := os.Stat(filepath.Join(root, name)); err != nil || i.Mode() != want {
+			t.Errorf("%s: %v, %v", name, i.Mode(), err)
+		}
+	}
+	for _, text := range []string{"root:$5$x$y:::::::\n", "root::::::::\n", "root:*:::::::\nguest::::::::\n"} {
+		file("etc/shadow", text, 0o600)
+		if out, err := run(); err == nil || !strings.Contains(out, "have a password") {
+			t.Errorf("%q: %v %s", text, err, out)
+		}
 	}
 }
