@@ -9,8 +9,8 @@
 //	                    └───────────── ledger: what went in ◀── compared ──┘
 //
 // quartetd, quartet-gateway and quartet-manage, which serves the box's page, are
-// the real programs in processes of their own; the relays and the receivers run
-// here.
+// the real programs in processes of their own, and so is the OpenTelemetry
+// Collector that the box reports to; the relays and the receivers run here.
 package demo
 
 import (
@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/tests/collector"
 	"quartet/tests/ledger"
 	"quartet/tests/relay"
 )
@@ -34,10 +35,13 @@ type Options struct {
 	Duration time.Duration // 0: until interrupted
 	Input    string        // udp:// or rtp:// address of a feed of the user's own, or a V4L2 device /dev/videoN; "": the test picture
 	Latency  time.Duration // total; 0: 300 ms
-	Dir      string        // for configurations, logs and the picture; emptied first
-	Seed     uint64        // of the network's trouble
-	Out      io.Writer
-	Live     bool // Out is a terminal: redraw the table in place
+	// Collector is the program of an OpenTelemetry Collector, which is then the
+	// box's telemetry home; "": there is none, and the box stays unclaimed.
+	Collector string
+	Dir       string // for configurations, logs and the picture; emptied first
+	Seed      uint64 // of the network's trouble
+	Out       io.Writer
+	Live      bool // Out is a terminal: redraw the table in place
 }
 
 // ErrLost is returned when a packet was lost that should not have been.
@@ -56,7 +60,8 @@ type demo struct {
 	ledger  *ledger.Ledger
 	outs    []*receiver
 	box     *process
-	manage  *process // the page
+	manage  *process             // the page
+	home    *collector.Collector // nil: none
 	gws     []*process
 	plan    plan
 	trouble string // what the network suffers from now, in words
@@ -110,6 +115,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.waitUntilUp(ctx); err != nil {
 		return err
 	}
+	if err := d.startHome(ctx); err != nil {
+		return fmt.Errorf("telemetry home: %w", err)
+	}
 	feed, err := startFeed(ctx, &o, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
 	if err != nil {
 		return err
@@ -152,6 +160,8 @@ func Run(ctx context.Context, o Options) error {
 	// What is under way comes out within the latency.
 	time.Sleep(d.opts.Latency + 700*time.Millisecond)
 	lost := d.printSummary()
+	d.stopAll() // home last, and so complete
+	d.printHome()
 	return errors.Join(failed, lost)
 }
 
@@ -201,6 +211,9 @@ func (d *demo) stopAll() {
 	}
 	wg.Wait()
 	d.group.Close()
+	if d.home != nil {
+		_ = d.home.Stop() // it may have ended with us, at Ctrl-C
+	}
 }
 
 // waitUntilUp waits until the box has all four paths.

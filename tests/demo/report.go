@@ -22,7 +22,14 @@ func (d *demo) printHead() {
 	d.printf("Quartet demo: one box, four SRT paths with Reed-Solomon FEC, two legs of two gateways.\n")
 	d.printf("  plan      K %d + %d rows per stream (%.0f %%), SRT %.0f ms + stagger %.0f ms + FEC %.0f ms of %.0f ms\n",
 		s.Plan.K, s.Plan.Rows, s.Plan.OverheadPercent, s.Plan.SRTLatencyMS, s.Plan.StaggerMS, s.Plan.FECBoundMS, s.Plan.LatencyMS)
-	d.printf("  page      %s   claim code %s   (its certificate is its own: tell the browser to go on)\n", d.pageURL(), d.plan.claim)
+	who := "claim code " + d.plan.claim
+	if d.home != nil {
+		who = fmt.Sprintf("sign in as %s with %s", homeUser, d.plan.password)
+	}
+	d.printf("  page      %s   %s   (its certificate is its own: tell the browser to go on)\n", d.pageURL(), who)
+	if d.home != nil {
+		d.printf("  home      an OpenTelemetry Collector at https://%s; what it stores: %s\n", d.home.Address, d.home.Store)
+	}
 	d.printf("  picture   ffplay udp://%s        (gateway 1a's output)\n", d.plan.picture)
 	d.printf("  status    quartetctl status --socket %s --watch\n", d.plan.control)
 	for i, name := range gatewayNames {
