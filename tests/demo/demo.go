@@ -22,11 +22,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"quartet/tests/collector"
 	"quartet/tests/ledger"
 	"quartet/tests/relay"
+	"quartet/tests/stall"
 )
 
 // Options of a demo.
@@ -62,6 +64,7 @@ type demo struct {
 	box     *process
 	manage  *process             // the page
 	home    *collector.Collector // nil: none
+	stall   *stall.Watch
 	gws     []*process
 	plan    plan
 	trouble string // what the network suffers from now, in words
@@ -86,6 +89,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
 	}
+	unlock, err := lock(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	// A socket's path may be no longer than some 100 bytes.
 	run, err := os.MkdirTemp("", "quartet-demo-")
 	if err != nil {
@@ -96,6 +104,8 @@ func Run(ctx context.Context, o Options) error {
 	d.plan.control = filepath.Join(run, "control.sock")
 	// Network and receivers outlive ctx: Ctrl-C ends the feed, and what is under
 	// way then still comes out and is compared.
+	d.stall = stall.Start()
+	defer func() { d.stall.Stop() }()
 	play, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -129,7 +139,10 @@ func Run(ctx context.Context, o Options) error {
 	case <-feed.done:
 	case <-time.After(20 * time.Second):
 		feed.stop()
-		return fmt.Errorf("no packet from the feed within 20 s (log: %s)", feed.log)
+		if o.Input != "" {
+			return fmt.Errorf("input: %s: no packet came within 20 s: is it sent to this machine, and to this address and interface?", o.Input)
+		}
+		return fmt.Errorf("no packet from the test picture within 20 s (log: %s)", feed.log)
 	}
 
 	began := d.now()
@@ -235,4 +248,17 @@ func (d *demo) waitUntilUp(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// lock makes a folder one demo's own.
+func lock(dir string) (unlock func(), err error) {
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another demo runs in %s: end it, or give this one a folder of its own with --dir (make demo DEMO_FLAGS='--dir FOLDER')", dir)
+	}
+	return func() { f.Close() }, nil
 }
