@@ -163,6 +163,25 @@ build-arm64: deps-arm64 ## the programs for the box, cross-built, into build/arm
 test-arm64: build-arm64 ## unit tests of the packet path under qemu-user
 	$(ARM) $(GO) test $(ARM_RUN) -timeout 20m ./fec/... ./capture/mpegts ./uplink ./uplink/rtp
 
+# The version of a source archive is what updates compare: a tag, or a
+# pre-release of nothing.
+SOURCE_VERSION := $(or $(SOURCE),$(patsubst v%,%,$(shell git describe --tags --exact-match 2>/dev/null)),0.0.0-dev)
+.PHONY: source
+source: deps-build page ## the tree with vendor/ and the page, for Buildroot, into build/source/ (SOURCE=1.4.0); then built from it, offline
+	buildroot/scripts/source $(SOURCE_VERSION) $(BUILD)/source
+	CGO_LDFLAGS="$(CGO_LDFLAGS)" buildroot/scripts/source --check $(BUILD)/source/quartet-$(SOURCE_VERSION).tar.gz
+
+.PHONY: check-buildroot
+check-buildroot: ## BUILDROOT=dir, a checkout of Buildroot: are buildroot/ and its configurations whole?
+	@if [ -z "$(BUILDROOT)" ]; then echo "check-buildroot: NOT RUN: give BUILDROOT=dir, a checkout of Buildroot 2026.08"; \
+	else buildroot/scripts/check "$(BUILDROOT)"; fi
+
+.PHONY: sbom
+sbom: build ## what our programs are made of (CycloneDX), into build/sbom.cdx.json
+	$(GO) run ./buildroot/sbom -version "$(VERSION)" -epoch $$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+		-lock $(UI)/package-lock.json -out $(BUILD)/sbom.cdx.json $(addprefix $(BUILD)/,$(PROGRAMS))
+	@echo $(BUILD)/sbom.cdx.json
+
 .PHONY: clean
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -66,6 +66,8 @@ var directions = []struct {
 	// along; no other program depends on tests.
 	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/...", "tests/demo"}},
 	{"cmd/...", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
+	// A tool of the release, not of the box.
+	{"buildroot/sbom", nil},
 	{"tests/...", []string{"..."}},
 }
 
