@@ -50,6 +50,7 @@ func (u *updates) openUpdater(o options, p updateParts, log *slog.Logger) {
 		}
 		return
 	}
+	u.why = i.rootless
 	// What it finds out at its start is news already.
 	if h, err := u.up.History(context.Background(), 1); err == nil && len(h) > 0 {
 		u.seen = h[0]
@@ -77,9 +78,11 @@ func newUpdater(o options, i image, p updateParts, changed func(), log *slog.Log
 	if err := os.MkdirAll(bundles, 0o700); err != nil {
 		return nil, err
 	}
-	meta, err := trust.NewClient(trusted, i.root)
-	if err != nil {
-		return nil, err
+	var meta updater.Metadata = untrusting{i.rootless}
+	if i.rootless == nil {
+		if meta, err = trust.NewClient(trusted, i.root); err != nil {
+			return nil, err
+		}
 	}
 	if p.boot == "" || p.boot == "unknown" {
 		return nil, errors.New("the kernel tells no boot id, so nobody can tell one start of the box from another")
