@@ -81,7 +81,13 @@ func TestNetd(t *testing.T) {
 			}
 		})
 	}
-	defer func() { cancel(); wg.Wait() }()
+	defer func() {
+		if t.Failed() {
+			t.Log(b.log.String())
+		}
+		cancel()
+		wg.Wait()
+	}()
 
 	b.do("POST", "/claim", `{"code": "`+b.code+`", "user": "anna", "password": "`+password+`"}`, 201, nil)
 	at := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
