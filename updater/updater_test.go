@@ -734,3 +734,26 @@ func FuzzParseTrial(f *testing.F) {
 		}
 	})
 }
+
+// While media are strained the download stands still, and it is said why.
+func TestStrainedMediaAreSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		strained := true
+		r.media = func(v string) Media {
+			m := allUp(v)
+			m.Strained = strained
+			return m
+		}
+		r.policy.Mode = Fetch
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(time.Hour, "waiting for the media", func(s Status) bool { return s.Waits != nil && s.Waits.Why == MediaStrain && s.Waits.Text != "" })
+		if st := r.pass(10 * time.Minute); st.Phase != Available {
+			t.Errorf("%+v", st)
+		}
+		r.set(func() { strained = false })
+		r.until(time.Hour, "downloaded", func(s Status) bool { return s.Phase == Ready && s.Waits != nil && s.Waits.Why == WantsWord })
+	})
+}

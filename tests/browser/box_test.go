@@ -262,6 +262,7 @@ type played struct {
 	mu        sync.Mutex
 	installed []network.File
 	rebooted  int
+	unkept    bool // no time server keeps the clock
 }
 
 func playNetwork(t *testing.T, socket, folder string) *played {
@@ -327,12 +328,15 @@ func (p *played) Addresses() (map[netip.Addr]string, error) {
 
 func (p *played) State(context.Context) (network.State, error) {
 	have, _ := p.Addresses()
+	p.mu.Lock()
+	kept := !p.unkept
+	p.mu.Unlock()
 	l := network.Link{Name: "eth0", Index: 2, Kind: "device", MAC: "02:00:00:00:00:01", Up: true, Carrier: true, SpeedMbps: 1000, MTU: 1500}
 	for a := range have {
 		l.Addresses = append(l.Addresses, network.Address{Prefix: netip.PrefixFrom(a, 24), From: network.FromStatic})
 	}
 	return network.State{Hostname: "quartet-qt-test-0001", Links: []network.Link{l},
-		Clock: network.Clock{Synchronised: true, Server: "ntp.example.net", Time: time.Now(), Timezone: "UTC"}}, nil
+		Clock: network.Clock{Synchronised: kept, Server: "ntp.example.net", Time: time.Now(), Timezone: "UTC"}}, nil
 }
 
 func (p *played) SetTime(time.Time) error { return nil }
