@@ -61,8 +61,11 @@ build: $(SRTLIB) ## all programs, into build/; with the page where there is Node
 	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
-demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed, INPUT=/dev/video0 for a device)
-	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') $(DEMO_FLAGS)
+demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed, INPUT=/dev/video0 for a device, TELEMETRY=0 without a telemetry home)
+	@[ -x $(COLLECTOR) ] || [ "$(TELEMETRY)" = 0 ] || { echo "make: building an OpenTelemetry Collector, the demo's telemetry home: once, a minute or three (TELEMETRY=0 does without)"; \
+		$(MAKE) --no-print-directory $(COLLECTOR) >$(BUILD)/otelcol.log 2>&1 || echo "make: no telemetry home in this demo: the Collector could not be built, see $(BUILD)/otelcol.log" >&2; }
+	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') \
+		$$([ -x $(COLLECTOR) ] && [ "$(TELEMETRY)" != 0 ] && echo --collector $(COLLECTOR)) $(DEMO_FLAGS)
 
 # $(call tests,FLAGS): the tests of pure logic in parallel, then those of
 # REALTIME; both even if the first fail. The latter always run: they start

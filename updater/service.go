@@ -167,6 +167,9 @@ func (u *Updater) Status(context.Context) (Status, error) {
 	if d := u.decision; !d.Go && d.Why != Nothing && s.Candidate != nil && u.trial == nil {
 		st.Waits = &Waits{Why: d.Why, Text: d.Text, Until: d.Until}
 	}
+	if u.interrupt != nil && u.pace.rate(time.Now()) == 0 {
+		st.Waits = &Waits{Why: MediaStrain, Text: "the download stands still while a path loses packets or is late, and for 30 s afterwards: the streams come first"}
+	}
 	if t := u.trial; t != nil {
 		st.Phase = OnTrial
 		switch {

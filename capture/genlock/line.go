@@ -6,16 +6,16 @@ import (
 )
 
 const (
-	// maxOff is the largest deviation that is believed to be a crystal's; SDI
-	// allows 10 millionths (SMPTE ST 292-1), transport streams 30 (ISO/IEC
-	// 13818-1), sound cards have some 100, and this machine's own counts on top.
-	// What is further off has another rate than it says, and is not followed.
-	maxOff = 300e-6
+	// maxOff is the largest deviation that is followed. Crystals are less off: SDI's
+	// may be by 10 millionths (SMPTE ST 292-1), a transport stream's by 30 (ISO/IEC
+	// 13818-1), sound cards' are by some 100; but the kernel moves this machine's
+	// clock by up to 500 until it has the time.
+	maxOff = 600e-6
 	// spread is what a clock may be off before anything is known of it: so little
 	// that the first observations, whatever their jitter, are taken as phase.
 	spread = 30e-6
 	// What crystals do by themselves.
-	offWander   = 0.02e-6 * 0.02e-6 // a second
+	offWander   = 0.05e-6 * 0.05e-6 // a second
 	phaseWander = 5e-6 * 5e-6       // s², a second
 	// noiseStart is what an observation is worth until some have been seen;
 	// noiseFloor, what none is better than. Several that are late in a row are
@@ -127,6 +127,7 @@ func (l *Line) outlying(e float64) {
 	if l.far += side; l.far == otherWay*side {
 		l.x0 += l.least
 		l.p11 += noiseCaution * l.noise
+		l.p22 = spread * spread // if it is the rate that has changed, it shows here, too
 		l.far = 0
 	}
 }

@@ -73,3 +73,30 @@ func TestOtherWay(t *testing.T) {
 		}
 	}
 }
+
+// A clock that changes its rate, as crystals do when they warm up, and as the
+// kernel does to this machine's when it learns the time, is followed.
+func TestOtherRate(t *testing.T) {
+	for _, step := range []float64{20e-6, -60e-6, 400e-6} {
+		var l Line
+		rng := rand.New(rand.NewPCG(4, 6))
+		at, worst := 0.0, time.Duration(0)
+		l.Begin(0, 0)
+		for i := 1; i < 20000; i++ {
+			off := 0.0
+			if i > 7500 { // 5 min
+				off = step
+			}
+			at += 0.04 / (1 + off)
+			x := time.Duration(i) * 40 * time.Millisecond
+			late := l.Observe(time.Duration(at*1e9)+time.Duration(rng.IntN(500_000)), x)
+			if i > 7500 {
+				worst = max(worst, late.Abs())
+			}
+		}
+		t.Logf("%+.0f ppm: at most %v off, found %.1f ppm", step*1e6, worst, l.PPM())
+		if d := l.PPM() - step*1e6; d > 5 || d < -5 || worst > 15*time.Millisecond {
+			t.Errorf("%+.0f ppm: at most %v off, found %.1f ppm", step*1e6, worst, l.PPM())
+		}
+	}
+}

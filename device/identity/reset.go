@@ -29,6 +29,9 @@ type ResetConfig struct {
 	Keep []string
 }
 
+// resetTries is how often a folder is emptied before it is given up.
+const resetTries = 5
+
 // FactoryReset forgets all that the box was told and all that it made up: the
 // sealing key first, with which every secret on disk becomes noise, then every
 // file in the folders, overwritten and removed. If the power goes meanwhile,
@@ -55,7 +58,13 @@ func FactoryReset(c ResetConfig) error {
 		keep = append(keep, filepath.Clean(k))
 	}
 	for _, folder := range append([]string{c.Dir}, c.Folders...) {
-		errs = append(errs, empty(filepath.Clean(folder), keep)...)
+		var left []error
+		for range resetTries { // parts that still run may write into it meanwhile
+			if left = empty(filepath.Clean(folder), keep); len(left) == 0 {
+				break
+			}
+		}
+		errs = append(errs, left...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("factory reset: %w", err)

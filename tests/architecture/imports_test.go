@@ -26,7 +26,8 @@ var directions = []struct {
 	{"device/seal", nil},
 	{"device/audit", nil},
 	{"board/...", []string{"board/..."}},
-	{"updater/...", []string{"updater/..."}},
+	// What survives a power cut is a leaf that the box's parts share.
+	{"updater/...", []string{"updater/...", "device/durable/..."}},
 
 	// What needs to know a transport stream packet, and no more.
 	{"capture/tr101290", []string{"capture/mpegts"}},
