@@ -123,7 +123,9 @@ func TestWatcher(t *testing.T) {
 	w.mu.Unlock()
 	wait("the next one", func(st WatcherStats) bool { return st.Starts == 2 && seen(st) })
 	w.Rest(time.Hour)
-	wait("nobody", func(st WatcherStats) bool { return !st.Up && st.Report == nil && strings.Contains(st.Reason, "too hot") })
+	wait("nobody", func(st WatcherStats) bool {
+		return !st.Up && st.Report == nil && strings.Contains(st.Reason, "too hot")
+	})
 	w.Rest(0)
 	wait("one again", func(st WatcherStats) bool { return st.Starts == 3 && st.Up })
 }
