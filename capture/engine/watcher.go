@@ -53,6 +53,7 @@ type Watcher struct {
 	picture []byte
 	pictAt  time.Duration
 	proc    *process
+	rests   time.Duration // until then nobody watches
 }
 
 // WatcherStats is what is known.
@@ -91,14 +92,37 @@ func NewWatcher(cfg WatcherConfig) (*Watcher, error) {
 // WriteTS implements mpegts.Writer: it takes a copy, and neither waits nor fails.
 func (w *Watcher) WriteTS(at time.Duration, ts []byte) error { return w.pipe.WriteTS(at, ts) }
 
+// errRests: nobody watches for the moment, on purpose.
+var errRests = errors.New("engine: picture and sound are not watched for the moment: the box is too hot")
+
+// Rest has nobody watch for a time from now on, for a box that is too hot; 0 ends
+// it. Whoever wants it to last asks again.
+func (w *Watcher) Rest(d time.Duration) {
+	w.mu.Lock()
+	w.rests = w.cfg.Now() + d
+	w.mu.Unlock()
+}
+
+func (w *Watcher) resting() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cfg.Now() < w.rests
+}
+
 // Run keeps a process running until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
 	wait, said := firstWatchWait, ""
 	for ctx.Err() == nil {
 		began := w.cfg.Now()
-		err := w.runOnce(ctx)
+		err := errRests
+		if !w.resting() {
+			err = w.runOnce(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.Is(err, errRests) {
+			wait = firstWatchWait
 		}
 		w.mu.Lock()
 		w.st.Reason = err.Error()
@@ -170,6 +194,8 @@ func (w *Watcher) watch(ctx context.Context, p *process) error {
 		w.st.MemoryMiB = memory
 		w.mu.Unlock()
 		switch {
+		case w.resting():
+			return errRests
 		case quiet > watchStalled:
 			return fmt.Errorf("engine: the watching process has said nothing for %v: killed", quiet.Round(time.Second))
 		case memory > w.cfg.MemoryMiB:

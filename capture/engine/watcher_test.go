@@ -122,6 +122,12 @@ func TestWatcher(t *testing.T) {
 	w.proc.kill()
 	w.mu.Unlock()
 	wait("the next one", func(st WatcherStats) bool { return st.Starts == 2 && seen(st) })
+	w.Rest(time.Hour)
+	wait("nobody", func(st WatcherStats) bool {
+		return !st.Up && st.Report == nil && strings.Contains(st.Reason, "too hot")
+	})
+	w.Rest(0)
+	wait("one again", func(st WatcherStats) bool { return st.Starts == 3 && st.Up })
 }
 
 // A process that cannot start is tried again, and says why; the feed goes on.

@@ -208,7 +208,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	if p.server, err = web.New(c); err != nil {
 		return nil, err
 	}
-	p.front.state, p.front.reset, p.front.release, p.front.shed = p.state, p.server.FactoryReset, p.server.ReleaseClaim, p.server.Shed
+	p.front.state, p.front.reset, p.front.release, p.front.shed = p.state, p.server.FactoryReset, p.server.ReleaseClaim, p.shed
 	return p, nil
 }
 
@@ -230,6 +230,24 @@ func (p *plane) onAir() bool {
 		return false
 	}
 	return slices.ContainsFunc(s.Paths, func(s control.Path) bool { return pathOf(&s).Up })
+}
+
+// restFor is how long the media plane's look at picture and sound rests at a time:
+// should this process die, it comes back by itself.
+const restFor = 15 * time.Second
+
+// shed does without what viewers do not need, while the box is too hot. It is
+// called again and again.
+func (p *plane) shed(on bool) {
+	p.server.Shed(on)
+	if !on {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := p.media.Rest(ctx, restFor); err != nil {
+		p.log.Debug("previews of the media plane", "err", err)
+	}
 }
 
 // close gives back what does not end with its Run.

@@ -160,6 +160,8 @@ func (m *media) Restart(context.Context) error { return m.did("restart") }
 func (m *media) Thumbnail() (control.Thumbnail, error) {
 	return control.Thumbnail{}, control.ErrNoThumbnail
 }
+func (m *media) Rest(d time.Duration) { _ = m.did(fmt.Sprint("rest ", d)) }
+
 func (m *media) Preflight(context.Context, string) (control.Preflight, error) {
 	return control.Preflight{}, control.ErrNoPath
 }

@@ -292,6 +292,8 @@ func (b *box) Reload(context.Context) (control.Reload, error) {
 
 func (b *box) Restart(context.Context) error { return nil }
 
+func (*box) Rest(time.Duration) {}
+
 func (b *box) Preflight(_ context.Context, path string) (control.Preflight, error) {
 	if path != "2b" {
 		return control.Preflight{}, control.ErrNoPath

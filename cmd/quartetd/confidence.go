@@ -98,6 +98,13 @@ func (b *box) Thumbnail() (t control.Thumbnail, err error) {
 	return t, nil
 }
 
+// Rest implements control.Media.
+func (b *box) Rest(d time.Duration) {
+	if b.chain.watcher != nil {
+		b.chain.watcher.Rest(d)
+	}
+}
+
 // confidenceStatus is what is shown; nil where nothing is watched.
 func (b *box) confidenceStatus(l limits) *control.Confidence {
 	if !l.watched {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // maxReply bounds what a client reads in one piece.
@@ -146,6 +147,12 @@ func readEvents(r io.Reader, handle func(e Event, missed uint64) error) error {
 		}
 	}
 	return lines.Err()
+}
+
+// Rest has nobody watch picture and sound for so many seconds from now on.
+func (c *Client) Rest(ctx context.Context, d time.Duration) error {
+	var none struct{}
+	return c.ask(ctx, http.MethodPost, fmt.Sprintf("/v1/rest?seconds=%d", int(d.Seconds())), &none)
 }
 
 // ask sends a request and reads its answer into v.

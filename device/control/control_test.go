@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type media struct {
 	thumbnail func() (Thumbnail, error)
 	reload    func() (Reload, error)
+	rested    atomic.Int64
 	preflight func(ctx context.Context, path string) (Preflight, error)
 	restart   error
 }
@@ -49,6 +51,8 @@ func (m *media) Thumbnail() (Thumbnail, error) { return m.thumbnail() }
 func (m *media) Reload(context.Context) (Reload, error) { return m.reload() }
 
 func (m *media) Restart(context.Context) error { return m.restart }
+
+func (m *media) Rest(d time.Duration) { m.rested.Store(int64(d)) }
 
 func (m *media) Preflight(ctx context.Context, path string) (Preflight, error) {
 	return m.preflight(ctx, path)
@@ -180,6 +184,17 @@ func TestReload(t *testing.T) {
 	b.media.reload = func() (Reload, error) { return Reload{}, errors.New("name (line 1:2): is missing") }
 	_, err := b.client.Reload(t.Context())
 	if e := (*Error)(nil); !errors.As(err, &e) || e.Code != http.StatusUnprocessableEntity || e.Text != "name (line 1:2): is missing" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRest(t *testing.T) {
+	b := start(t)
+	if err := b.client.Rest(t.Context(), 15*time.Second); err != nil || b.media.rested.Load() != int64(15*time.Second) {
+		t.Errorf("%v, %v", b.media.rested.Load(), err)
+	}
+	err := b.client.Rest(t.Context(), time.Hour)
+	if e := (*Error)(nil); !errors.As(err, &e) || e.Code != http.StatusBadRequest || !strings.Contains(e.Text, "seconds") {
 		t.Errorf("%v", err)
 	}
 }

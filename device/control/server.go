@@ -65,6 +65,9 @@ type Media interface {
 	Restart(ctx context.Context) error
 	// Preflight tries out a path, until ctx ends. ErrNoPath if there is none of that name.
 	Preflight(ctx context.Context, path string) (Preflight, error)
+	// Rest has nobody watch picture and sound of what is passed through, for a time
+	// from now on: the box is too hot. 0 ends it. Media are not touched.
+	Rest(d time.Duration)
 }
 
 // Health is what the server asks of the list of conditions; *health.Monitor.
@@ -121,6 +124,7 @@ func Listen(cfg Config) (*Server, error) {
 	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("POST /v1/restart", s.restart)
 	mux.HandleFunc("POST /v1/preflight", s.preflight)
+	mux.HandleFunc("POST /v1/rest", s.rest)
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.inFlight.Add(1)
@@ -297,6 +301,19 @@ func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
 	default:
 		reply(w, http.StatusOK, result)
 	}
+}
+
+// longestRest bounds a rest: who asked for it may have died since.
+const longestRest = 60
+
+func (s *Server) rest(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.URL.Query().Get("seconds"))
+	if err != nil || n < 0 || n > longestRest {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("seconds: %.20q is not allowed; write 0 to %d", r.URL.Query().Get("seconds"), longestRest))
+		return
+	}
+	s.cfg.Media.Rest(time.Duration(n) * time.Second)
+	reply(w, http.StatusOK, struct{}{})
 }
 
 func reply(w http.ResponseWriter, code int, v any) {
