@@ -1,0 +1,200 @@
+//go:build qemu
+
+package qemu
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// box is a claimed box that sends, with its other side.
+type box struct {
+	*guest
+	page   *page
+	studio *studio
+	code   string // the label's
+	serial string
+}
+
+var labelCode = regexp.MustCompile(`Claim code\s+(\S+)`)
+
+// provisioned boots a box and gives it what production does: serial number and
+// claim code.
+func provisioned(t *testing.T, disk, serial string) *box {
+	t.Helper()
+	g := boot(t, disk)
+	g.up(4 * time.Minute)
+	label := g.run("quartetctl provision --file /etc/quartet/provision.v1.json --serial " + serial + " --product 'Quartet lab' && systemctl restart quartet-manage quartet-netd")
+	m := labelCode.FindStringSubmatch(label)
+	if m == nil {
+		t.Fatalf("no claim code on the label:\n%s", label)
+	}
+	return &box{guest: g, page: g.page(), code: m[1], serial: serial}
+}
+
+// TestStage is the everyday stage: one box from its first start on.
+func TestStage(t *testing.T) {
+	disk := newDisk(t)
+	begun := time.Now()
+	b := provisioned(t, disk, "LAB-0001")
+	t.Logf("power to a box that can be asked: %.0f s", time.Since(begun).Seconds())
+
+	t.Run("starts", func(t *testing.T) { b.starts(t) })
+	if t.Failed() {
+		return
+	}
+	t.Run("page", func(t *testing.T) { b.claims(t) })
+	if t.Failed() {
+		return
+	}
+	b.studio = newStudio(t)
+	t.Run("streams", func(t *testing.T) { b.streams(t) })
+	t.Run("S10", func(t *testing.T) { b.security(t) })
+	t.Run("S9", func(t *testing.T) { b.openPorts(t) })
+}
+
+// starts looks at what started.
+func (b *box) starts(t *testing.T) {
+	if boots := b.boots(); boots != "a" {
+		t.Errorf("U-Boot started %q, want slot a once", boots)
+	}
+	if failed := b.run("systemctl --failed --no-legend --plain"); failed != "" {
+		t.Errorf("units failed:\n%s", failed)
+	}
+	// Root is the slot, opened by dm-verity, and nothing can be written.
+	if out := b.run("cat /proc/mounts | grep ' / '"); !strings.Contains(out, "squashfs ro") {
+		t.Errorf("the root is %s", out)
+	}
+	if out := b.run("dmsetup table root"); !strings.Contains(out, " verity 1 ") {
+		t.Errorf("the root's device is %s, not verity's", out)
+	}
+	// Nobody can log in: no getty, no password, no SSH.
+	if out := b.run("systemctl list-units --all --plain --no-legend '*getty*' 'ssh*' 'debug-shell*' | grep -v masked || true"); strings.Contains(out, " active ") {
+		t.Errorf("there is a login:\n%s", out)
+	}
+	if out := b.run("cut -d: -f2 /etc/shadow | sort -u"); strings.Trim(out, "!*\n") != "" {
+		t.Errorf("a password is in /etc/shadow: %q", out)
+	}
+	if strings.Contains(b.console(), "login:") {
+		t.Error("the console asks for a login")
+	}
+	t.Logf("%s", b.run("systemd-analyze time; free -m; df -h / /etc/quartet /var"))
+}
+
+// claims makes the first user with the label's code.
+func (b *box) claims(t *testing.T) {
+	state := b.page.answers(2 * time.Minute)
+	if state.Claimed || state.Serial != b.serial {
+		t.Fatalf("a new box says %+v", state)
+	}
+	if code, err := b.page.do("POST", "/api/v1/claim", map[string]string{"code": "0000-0000-0000-0000", "user": user, "password": password}, nil); err == nil {
+		t.Fatalf("a wrong code claims the box (%d)", code)
+	}
+	b.page.claim(b.code)
+	want := "quartet-" + strings.ToLower(b.serial) + ".local"
+	if !strings.Contains(strings.ToLower(strings.Join(b.page.names, " ")), want) {
+		t.Errorf("the certificate is for %v, not %s", b.page.names, want)
+	}
+}
+
+// streams has the box send a looped file over four paths, and compares what
+// comes out of the gateways.
+func (b *box) streams(t *testing.T) {
+	b.put(loopTS, loop())
+	b.page.must("PUT", "/api/v1/config", b.studio.doc, nil, "If-Match", `"none"`)
+	b.studio.flowing(3 * time.Minute)
+	b.compare(t, 30*time.Second)
+}
+
+// compare counts for a while: nothing may be missing at any gateway, and what
+// they put out is the same.
+func (b *box) compare(t *testing.T, long time.Duration) {
+	t.Helper()
+	s := b.studio
+	var lost, incomplete [4]uint64
+	for i, r := range s.receivers {
+		v, err := s.status(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost[i], incomplete[i] = v.Merged.Lost, v.Digest.Incomplete
+		r.forget()
+	}
+	select {
+	case <-time.After(long):
+	case <-t.Context().Done():
+	}
+	for i, r := range s.receivers {
+		v, err := s.status(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := r.look()
+		t.Logf("gateway %d: %d packets, %d missing, %d wrong; lost %d, repaired %d, digest windows complete %d, incomplete %d; margin %.0f ms",
+			i, n.packets, n.gaps, n.wrong, v.Merged.Lost-lost[i], v.Merged.RecoveredParity, v.Digest.Complete, v.Digest.Incomplete-incomplete[i], v.Merged.MarginMS)
+		if n.gaps != 0 || n.wrong != 0 || v.Merged.Lost != lost[i] || v.Digest.Incomplete != incomplete[i] {
+			t.Errorf("gateway %d lost something", i)
+		}
+		if want := int(long.Seconds() * rateBPS / 8 / 1316 * 9 / 10); n.packets < want {
+			t.Errorf("gateway %d: %d packets in %v, want %d or more", i, n.packets, long, want)
+		}
+		if common, differ := same(s.receivers[0], r); differ != 0 || common < n.packets*8/10 {
+			t.Errorf("gateways 0 and %d: of %d packets in common %d differ", i, common, differ)
+		}
+	}
+}
+
+// security asks systemd about every unit of ours (S10).
+func (b *box) security(t *testing.T) {
+	units := strings.Fields(b.run("cd /usr/lib/systemd/system && ls -d quartet*.service | grep -v quartet-lab"))
+	if len(units) < 6 {
+		t.Fatalf("only %v", units)
+	}
+	for _, u := range units {
+		out, _ := b.try("systemd-analyze security --no-pager "+u+" | tail -n 1", 2*time.Minute)
+		m := exposure.FindStringSubmatch(out)
+		if m == nil {
+			t.Errorf("%s: %s", u, out)
+			continue
+		}
+		level, _ := strconv.ParseFloat(m[1], 64)
+		t.Logf("%s %.1f", u, level)
+		if level > 2.5 {
+			t.Errorf("S10: %s has an exposure of %.1f, want 2.5 or less", u, level)
+		}
+	}
+}
+
+var exposure = regexp.MustCompile(`exposure level for \S+: ([0-9.]+)`)
+
+// openPorts compares what listens in the box with docs/ports.md (S9): from the
+// inside what is open to others, from the outside what answers.
+func (b *box) openPorts(t *testing.T) {
+	out := b.run("ss -Hlntu")
+	allowed := map[string]bool{"tcp 443": true, "tcp 80": true, "udp 68": true, "udp 546": true, "udp 5353": true}
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		at := strings.LastIndexByte(f[4], ':')
+		host, port := f[4][:at], f[4][at+1:]
+		if strings.HasPrefix(host, "127.") || strings.HasPrefix(host, "[::1]") {
+			continue
+		}
+		// A caller's own SRT sockets are open, and closed to all others by the
+		// firewall: below.
+		if !allowed[f[0]+" "+port] && f[0] != "udp" {
+			t.Errorf("S9: %s is open and not in docs/ports.md", line)
+		}
+	}
+	rules := b.run("nft list ruleset")
+	for _, want := range []string{"policy drop", "dport { 80, 443 }"} {
+		if !strings.Contains(rules, want) {
+			t.Errorf("S9: the firewall has no %q:\n%s", want, rules)
+		}
+	}
+}
