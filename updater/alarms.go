@@ -69,7 +69,7 @@ func (u *Updater) alarms(now time.Time) (list []Alarm) {
 			Text:   fmt.Sprintf("an update has waited for the sibling since %s: %s", u.policy.local(s.LeaseWanted), s.LeaseDenied),
 			Remedy: "bring the sibling back on the air, or say quartetctl update now --override-sibling --reason TEXT"})
 	}
-	if u.cfg.Repository != nil {
+	if u.home != nil {
 		since := s.LastContact
 		if since.IsZero() {
 			since = s.FirstCheck

@@ -27,7 +27,7 @@ func slowly(n int) time.Duration {
 // settle finds out after a start which slot runs and what that means. It
 // returns 0 when it knows, else when to try again.
 func (u *Updater) settle(ctx context.Context) time.Duration {
-	st, err := u.cfg.Installer.Status(ctx)
+	st, err := u.ask(ctx)
 	if ctx.Err() != nil {
 		return raucPatience
 	}
@@ -152,9 +152,9 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	case t.Stage == StageDecided:
 		return u.goBack(ctx, t)
 	}
-	if t.Lease && u.cfg.Sibling != nil && !time.Now().Before(u.nextRenew) {
+	if pair := u.pair(); t.Lease && pair != nil && !time.Now().Before(u.nextRenew) {
 		u.nextRenew = time.Now().Add(renewEvery)
-		if err := u.cfg.Sibling.Acquire(ctx); err != nil {
+		if err := pair.Acquire(ctx); err != nil {
 			u.log.Info("the sibling's lease could not be renewed", "error", err)
 		}
 	}
@@ -189,7 +189,7 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 
 // keep makes the new version the one.
 func (u *Updater) keep(ctx context.Context, t Trial) time.Duration {
-	err := u.cfg.Installer.Mark(ctx, rauc.Good, rauc.Booted)
+	err := u.mark(ctx, rauc.Good, rauc.Booted)
 	u.setTrouble(alarmRAUC, err)
 	if err != nil || u.over(ctx, t, t.Verdict) != nil {
 		return raucPatience
@@ -204,9 +204,9 @@ func (u *Updater) goBack(ctx context.Context, t Trial) time.Duration {
 		return tick
 	}
 	u.log.Warn("the new version goes", "outcome", t.Verdict.Outcome, "text", t.Verdict.Text)
-	err := u.cfg.Installer.Mark(ctx, rauc.Active, t.FromSlot)
+	err := u.mark(ctx, rauc.Active, t.FromSlot)
 	if err == nil && t.Verdict.Outcome == Broken {
-		err = u.cfg.Installer.Mark(ctx, rauc.Bad, rauc.Booted)
+		err = u.mark(ctx, rauc.Bad, rauc.Booted)
 	}
 	u.setTrouble(alarmRAUC, err)
 	// If that failed, the boot loader's counter is what is left.
@@ -297,7 +297,7 @@ func (u *Updater) healthy(ctx context.Context) {
 		u.wellSince = now
 	}
 	if !done && now.Sub(u.wellSince) >= policy.Hold {
-		err := u.cfg.Installer.Mark(ctx, rauc.Good, rauc.Booted)
+		err := u.mark(ctx, rauc.Good, rauc.Booted)
 		u.setTrouble(alarmRAUC, err)
 		if err != nil {
 			return

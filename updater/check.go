@@ -28,7 +28,7 @@ var errClock = &trust.Refusal{Code: "clock", Text: "the time of day is not known
 func (u *Updater) checkDue() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.cfg.Repository != nil && u.cfg.Clock.Synchronised() && !time.Now().Before(u.nextCheck)
+	return u.home != nil && u.cfg.Clock.Synchronised() && !time.Now().Before(u.nextCheck)
 }
 
 // box is what releases are judged by.
@@ -38,7 +38,8 @@ func (u *Updater) box() trust.Box {
 
 // check asks the repository, and takes what it offers for the candidate.
 func (u *Updater) check(ctx context.Context) error {
-	if u.cfg.Repository == nil {
+	home := u.repository()
+	if home == nil {
 		return errNoRepository
 	}
 	if !u.cfg.Clock.Synchronised() {
@@ -46,7 +47,7 @@ func (u *Updater) check(ctx context.Context) error {
 	}
 	u.checking.Lock()
 	now := u.cfg.Clock.Now()
-	repo, err := u.cfg.Metadata.Refresh(ctx, u.cfg.Repository, now)
+	repo, err := u.cfg.Metadata.Refresh(ctx, home, now)
 	u.checking.Unlock()
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -16,7 +16,8 @@ const watchEvery = time.Second
 func (u *Updater) fetch(ctx context.Context) time.Duration {
 	s, policy, c := u.situation()
 	d := policy.Download(s)
-	if d.Go && u.cfg.Repository == nil {
+	home := u.repository()
+	if d.Go && home == nil {
 		d = wait(RetryLater, time.Time{}, "no repository is configured")
 	}
 	u.setDecision(d)
@@ -24,7 +25,7 @@ func (u *Updater) fetch(ctx context.Context) time.Duration {
 		return u.until(d)
 	}
 	u.tidy(&c.Release)
-	err := u.download(ctx, c.Release)
+	err := u.download(ctx, home, c.Release)
 	u.setProgress(Progress{})
 	switch code := trust.CodeOf(err); {
 	case ctx.Err() != nil:
@@ -72,7 +73,7 @@ func (u *Updater) until(d Decision) time.Duration {
 }
 
 // download runs one download beside a look at the media once a second.
-func (u *Updater) download(ctx context.Context, r trust.Release) error {
+func (u *Updater) download(ctx context.Context, home trust.Opener, r trust.Release) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	u.mu.Lock()
@@ -105,7 +106,7 @@ func (u *Updater) download(ctx context.Context, r trust.Release) error {
 	}()
 	var told time.Time
 	d := trust.Download{
-		From: u.cfg.Repository, What: r, Folder: u.cfg.Bundles,
+		From: home, What: r, Folder: u.cfg.Bundles,
 		Pace: &trust.Limiter{Rate: func() int64 { return u.pace.rate(time.Now()) }},
 		Progress: func(done int64) {
 			u.failing = 0 // it gets ahead

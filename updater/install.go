@@ -85,10 +85,11 @@ func (u *Updater) end() {
 // with the lease, without a sibling, or when an operator has taken the
 // responsibility; else when to ask again.
 func (u *Updater) letGo(ctx context.Context, c Candidate) time.Duration {
-	if u.cfg.Sibling == nil {
+	pair := u.pair()
+	if pair == nil {
 		return 0
 	}
-	err := u.cfg.Sibling.Acquire(ctx)
+	err := pair.Acquire(ctx)
 	if ctx.Err() != nil {
 		return again
 	}
@@ -122,12 +123,13 @@ func (u *Updater) letGo(ctx context.Context, c Candidate) time.Duration {
 
 // giveBack returns the lease to the sibling, if there is one.
 func (u *Updater) giveBack(ctx context.Context) {
-	if u.cfg.Sibling == nil {
+	pair := u.pair()
+	if pair == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := u.cfg.Sibling.Release(ctx); err != nil {
+	if err := pair.Release(ctx); err != nil {
 		u.log.Info("the sibling's lease could not be given back; it ends by itself", "error", err)
 	}
 }
@@ -172,7 +174,7 @@ func (u *Updater) write(ctx context.Context, c Candidate) error {
 	if err != nil {
 		return err
 	}
-	st, err := u.cfg.Installer.Status(ctx)
+	st, err := u.ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,7 +191,7 @@ func (u *Updater) write(ctx context.Context, c Candidate) error {
 // activate makes the slot the next to boot and restarts the box. From its
 // first write on, trial.json tells whoever boots what this is about.
 func (u *Updater) activate(ctx context.Context, c Candidate) error {
-	st, err := u.cfg.Installer.Status(ctx)
+	st, err := u.ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -203,8 +205,8 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 	id := make([]byte, 8)
 	rand.Read(id)
 	lease := false
-	if u.cfg.Sibling != nil {
-		_, lease = u.cfg.Sibling.Held()
+	if pair := u.pair(); pair != nil {
+		_, lease = pair.Held()
 	}
 	t := Trial{
 		ID: fmt.Sprintf("%x", id), Stage: StageActivating, FromSlot: booted.Name, ToSlot: slot,
@@ -214,7 +216,7 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 	if err := u.setTrial(&t); err != nil {
 		return err
 	}
-	if err := u.cfg.Installer.Mark(ctx, rauc.Active, slot); err != nil {
+	if err := u.mark(ctx, rauc.Active, slot); err != nil {
 		return errors.Join(err, u.setTrial(nil))
 	}
 	t.Stage = StageRestarting

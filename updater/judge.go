@@ -28,7 +28,7 @@ func well(before, now Media) bool {
 	if before.Answers && !now.Answers || !now.Management {
 		return false
 	}
-	if before.Input && !now.Input {
+	if before.Input && !now.Input || before.Expected && !now.Expected {
 		return false
 	}
 	for _, b := range before.Paths {

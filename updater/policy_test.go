@@ -253,6 +253,7 @@ func TestJudge(t *testing.T) {
 		"page dead":                          {idle, Media{Answers: true}, Broken, "page"},
 		"was dead before, too":               {Media{Management: true}, Media{Management: true}, Confirmed, ""},
 		"configuration lost":                 {media(up, up), idle, Broken, "configured"},
+		"configuration lost, no path was up": {media(dark, dark), idle, Broken, "configured"},
 		"a path lost":                        {media(up, up), Media{Answers: true, Expected: true, Input: true, Management: true, Paths: []Path{name("1a", up)}}, Broken, "1b"},
 	} {
 		got := Verdict{Outcome: Confirmed}

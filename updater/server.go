@@ -36,6 +36,7 @@ const (
 //	POST /v1/update/check      Status
 //	POST /v1/update/now        NowRequest → Status
 //	POST /v1/update/defer      DeferRequest → Status
+//	POST /v1/update/cancel     CancelRequest → Status
 //	POST /v1/update/upload     ?actor=NAME, the file → Status
 //	GET  /v1/update/history    ?limit=N → [Entry]
 //
@@ -164,6 +165,13 @@ func Handler(s Service) http.Handler {
 			return Status{}, err
 		}
 		return s.Defer(r.Context(), req)
+	}))
+	mux.HandleFunc("POST /v1/update/cancel", status(func(r *http.Request) (Status, error) {
+		req, err := body[CancelRequest](r)
+		if err != nil {
+			return Status{}, err
+		}
+		return s.Cancel(r.Context(), req)
 	}))
 	mux.HandleFunc("POST /v1/update/upload", status(func(r *http.Request) (Status, error) {
 		return s.Upload(r.Context(), r.URL.Query().Get("actor"), r.Body)
@@ -311,6 +319,11 @@ func (c *Client) Now(ctx context.Context, r NowRequest) (Status, error) {
 // Defer implements Service.
 func (c *Client) Defer(ctx context.Context, r DeferRequest) (Status, error) {
 	return c.status(ctx, http.MethodPost, "/v1/update/defer", r)
+}
+
+// Cancel implements Service.
+func (c *Client) Cancel(ctx context.Context, r CancelRequest) (Status, error) {
+	return c.status(ctx, http.MethodPost, "/v1/update/cancel", r)
 }
 
 // Upload implements Service.

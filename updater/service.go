@@ -26,6 +26,9 @@ type Service interface {
 	// Upload takes an update in one file (quartetctl repo pack). It is checked
 	// as any other and waits for the window.
 	Upload(ctx context.Context, actor string, r io.Reader) (Status, error)
+	// Cancel takes back what a person has said or brought and what has not begun:
+	// an uploaded update, or the word "now".
+	Cancel(ctx context.Context, r CancelRequest) (Status, error)
 	// History returns the last entries, newest first; limit 0: all.
 	History(ctx context.Context, limit int) ([]Entry, error)
 }
@@ -43,12 +46,28 @@ type DeferRequest struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
+// CancelRequest takes back "now", or an upload.
+type CancelRequest struct {
+	Actor string `json:"actor"`
+}
+
+// SlotView is one of the two places of the software.
+type SlotView struct {
+	Name    string `json:"name"`              // rootfs.0
+	Boot    string `json:"boot"`              // the boot loader's name for it: A
+	State   string `json:"state"`             // booted, active, inactive
+	Status  string `json:"status,omitempty"`  // good, bad; "": RAUC cannot tell
+	Version string `json:"version,omitempty"` // that lies there; "": not known
+	Next    bool   `json:"next,omitempty"`    // the box starts from it next
+}
+
 // Status is how things stand.
 type Status struct {
 	Serial     string       `json:"serial"`
 	Board      string       `json:"board"`
 	Version    string       `json:"version"` // that runs
 	Slot       string       `json:"slot,omitempty"`
+	Slots      []SlotView   `json:"slots,omitempty"`
 	Phase      Phase        `json:"phase"`
 	Update     *Update      `json:"update,omitempty"` // none: there is nothing newer
 	Progress   *Progress    `json:"progress,omitempty"`
@@ -114,8 +133,9 @@ type Refused struct {
 // Status implements Service.
 func (u *Updater) Status(context.Context) (Status, error) {
 	held := false
-	if u.cfg.Sibling != nil {
-		_, held = u.cfg.Sibling.Held()
+	pair := u.pair()
+	if pair != nil {
+		_, held = pair.Held()
 	}
 	good := u.cfg.Clock.Synchronised()
 	u.mu.Lock()
@@ -125,13 +145,13 @@ func (u *Updater) Status(context.Context) (Status, error) {
 	st := Status{
 		Serial: u.cfg.Serial, Board: u.cfg.Board, Version: u.cfg.Version.String(), Slot: u.booted.Name, Phase: s.Phase,
 		Mode: u.policy.Mode, Zone: u.policy.Zone.String(), DeferUntil: s.DeferUntil, DeferredBy: s.DeferredBy,
-		Repository: u.cfg.Repository != nil, LastCheck: s.LastCheck, CheckError: s.CheckError,
+		Repository: u.home != nil, LastCheck: s.LastCheck, CheckError: s.CheckError,
 		Refused: refusedView(u.refused), Alarms: u.alarms(now), Time: now, ClockGood: good,
 	}
 	if !now.Before(s.DeferUntil) {
 		st.DeferUntil, st.DeferredBy = time.Time{}, ""
 	}
-	if u.cfg.Repository != nil && !u.nextCheck.IsZero() {
+	if u.home != nil && !u.nextCheck.IsZero() {
 		st.NextCheck = now.Add(max(time.Until(u.nextCheck), 0))
 	}
 	for _, w := range u.policy.Windows {
@@ -157,7 +177,17 @@ func (u *Updater) Status(context.Context) (Status, error) {
 		}
 		st.Trial = &TrialView{From: t.FromVersion.String(), To: t.ToVersion.String(), Stage: t.Stage, Outcome: string(t.Verdict.Outcome), Text: t.Verdict.Text}
 	}
-	if u.cfg.Sibling != nil {
+	for _, sl := range u.slots {
+		if sl.BootName == "" {
+			continue
+		}
+		v := SlotView{Name: sl.Name, Boot: sl.BootName, State: sl.State, Status: sl.BootStatus, Version: sl.Version, Next: sl.Name == u.primary}
+		if sl.Name == u.booted.Name { // what runs knows itself better
+			v.Version = st.Version
+		}
+		st.Slots = append(st.Slots, v)
+	}
+	if pair != nil {
 		st.Sibling = &SiblingView{Held: held, Wanted: s.LeaseWanted, Denied: s.LeaseDenied}
 	}
 	return st, nil
@@ -193,7 +223,7 @@ func (u *Updater) Now(ctx context.Context, r NowRequest) (_ Status, err error) {
 	if onTrial {
 		return Status{}, errors.New("an update is under way already")
 	}
-	if !known && u.cfg.Repository != nil {
+	if !known && u.repository() != nil {
 		if err := u.check(ctx); err != nil {
 			return Status{}, err
 		}
@@ -247,6 +277,42 @@ func (u *Updater) Defer(ctx context.Context, r DeferRequest) (_ Status, err erro
 		s.Word = nil
 		u.note(s, Entry{Event: "deferred", Actor: r.Actor, Text: text})
 	})
+	if err != nil {
+		return Status{}, err
+	}
+	u.kick()
+	return u.Status(ctx)
+}
+
+// Cancel implements Service.
+func (u *Updater) Cancel(ctx context.Context, r CancelRequest) (_ Status, err error) {
+	defer func() { u.audit(r.Actor, "update.cancel", u.cfg.Serial, err, "") }()
+	if r.Actor == "" || len(r.Actor) > 100 {
+		return Status{}, errors.New("actor is missing or too long")
+	}
+	u.mu.Lock()
+	s := &u.state
+	switch {
+	case u.busy || u.trial != nil:
+		err = errors.New("the update has begun, and goes to its end: if it does not work, the box goes back by itself")
+	case s.Candidate != nil && s.Candidate.Upload:
+		err = u.changeLocked(func(s *State) {
+			u.note(s, Entry{Event: "cancelled", To: s.Candidate.Release.Version.String(), Actor: r.Actor, Text: "the uploaded file is removed"})
+			s.drop()
+		})
+		if err == nil {
+			u.tidy(nil)
+		}
+	case u.word() != nil:
+		u.stopDownload()
+		err = u.changeLocked(func(s *State) {
+			s.Word = nil
+			u.note(s, Entry{Event: "cancelled", Actor: r.Actor, Text: "it waits for its window again"})
+		})
+	default:
+		err = errors.New(`there is nothing to take back: nobody has said "now" or brought a file; to put updates off, defer them`)
+	}
+	u.mu.Unlock()
 	if err != nil {
 		return Status{}, err
 	}

@@ -19,6 +19,7 @@ import (
 type fakeService struct {
 	now    NowRequest
 	until  DeferRequest
+	cancel CancelRequest
 	actor  string
 	upload []byte
 }
@@ -35,6 +36,10 @@ func (f *fakeService) Now(_ context.Context, r NowRequest) (Status, error) {
 }
 func (f *fakeService) Defer(_ context.Context, r DeferRequest) (Status, error) {
 	f.until = r
+	return Status{}, nil
+}
+func (f *fakeService) Cancel(_ context.Context, r CancelRequest) (Status, error) {
+	f.cancel = r
 	return Status{}, nil
 }
 func (f *fakeService) Upload(_ context.Context, actor string, r io.Reader) (Status, error) {
@@ -78,6 +83,9 @@ func TestSocket(t *testing.T) {
 	until := DeferRequest{Actor: "ann", Until: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	if _, err := c.Defer(ctx, until); err != nil || f.until != until {
 		t.Errorf("%+v, %v", f.until, err)
+	}
+	if _, err := c.Cancel(ctx, CancelRequest{Actor: "ann"}); err != nil || f.cancel.Actor != "ann" {
+		t.Errorf("%+v, %v", f.cancel, err)
 	}
 	big := bytes.Repeat([]byte("x"), 3<<20)
 	if st, err := c.Upload(ctx, "ann & bob", bytes.NewReader(big)); err != nil || st.Phase != Ready || f.actor != "ann & bob" || !bytes.Equal(f.upload, big) {

@@ -31,11 +31,11 @@ type Config struct {
 	Folder     durable.Folder // for what must be remembered
 	Bundles    string         // folder on the data partition, for bundles
 	Metadata   Metadata
-	Repository trust.Opener // nil: none; updates come as uploads
+	Repository trust.Opener // at the start; nil: none; updates come as uploads
 	Installer  Installer
 	Probe      Probe
 	Clock      Clock
-	Sibling    Sibling                         // nil: the box is not one of a pair
+	Sibling    Sibling                         // at the start; nil: the box is not one of a pair
 	Reboot     func(ctx context.Context) error // asks for it; returns before it happens
 	Policy     Policy
 	Audit      func(Record) // nil: nobody is told
@@ -59,6 +59,10 @@ type Updater struct {
 	state     State
 	trial     *Trial
 	policy    Policy
+	home      trust.Opener       // nil: none
+	sibling   Sibling            // nil: none
+	slots     []rauc.Slot        // as RAUC said last
+	primary   string             // the slot to be started next, likewise
 	decision  Decision           // the last one
 	booted    rauc.Slot          // since boot is settled
 	progress  Progress           // of what is under way
@@ -127,7 +131,8 @@ func New(cfg Config) (*Updater, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &Updater{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), trouble: map[string]string{}, policy: cfg.Policy.withDefaults()}
+	u := &Updater{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), trouble: map[string]string{}, policy: cfg.Policy.withDefaults(),
+		home: cfg.Repository, sibling: cfg.Sibling}
 	u.pace.policy = u.policy
 	s, problem, err := loadState(cfg.Folder)
 	if err != nil {
@@ -162,6 +167,61 @@ func (u *Updater) SetPolicy(p Policy) error {
 	u.pace.mu.Unlock()
 	u.mu.Unlock()
 	u.kick()
+	return nil
+}
+
+// SetRepository has the updater ask another repository from now on; nil: none.
+// It is asked at once. A download from the one before ends, and goes on from
+// where it is if the new one has the same bundle.
+func (u *Updater) SetRepository(r trust.Opener) {
+	u.mu.Lock()
+	u.home, u.nextCheck = r, time.Time{}
+	u.stopDownload()
+	u.mu.Unlock()
+	u.kick()
+}
+
+// repository is whom to ask now; nil: nobody.
+func (u *Updater) repository() trust.Opener {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.home
+}
+
+// SetSibling pairs the box with another one; nil: with none. A lease of the one
+// before ends by itself.
+func (u *Updater) SetSibling(s Sibling) {
+	u.mu.Lock()
+	u.sibling = s
+	u.mu.Unlock()
+	_ = u.change(func(s *State) { s.LeaseWanted, s.LeaseDenied = time.Time{}, "" })
+	u.kick()
+}
+
+// pair is the sibling now; nil: there is none.
+func (u *Updater) pair() Sibling {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sibling
+}
+
+// ask asks RAUC how things are, and keeps what it says of the slots.
+func (u *Updater) ask(ctx context.Context) (rauc.Status, error) {
+	st, err := u.cfg.Installer.Status(ctx)
+	if err == nil && st.Slots != nil {
+		u.mu.Lock()
+		u.slots, u.primary = st.Slots, st.Primary
+		u.mu.Unlock()
+	}
+	return st, err
+}
+
+// mark has RAUC mark a slot, and looks at what came of it.
+func (u *Updater) mark(ctx context.Context, m rauc.Mark, slot string) error {
+	if err := u.cfg.Installer.Mark(ctx, m, slot); err != nil {
+		return err
+	}
+	_, _ = u.ask(ctx) // for those who look; what matters asks anew
 	return nil
 }
 

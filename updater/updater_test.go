@@ -3,6 +3,7 @@ package updater
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -572,6 +573,78 @@ func TestUploadWithoutRepository(t *testing.T) {
 		}
 	})
 }
+
+// What was said or brought can be taken back until it has begun; and who is asked
+// can change while it runs.
+func TestCancelAndAnotherRepository(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		if _, err := r.home.Add(bundle(t, "generic", "1.1.0"), trust.Custom{}); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err := r.home.Pack("1.1.0", &b); err != nil {
+			t.Fatal(err)
+		}
+		home := trust.Folder(r.home.Public())
+		r.source = unreachable{}
+		time.Sleep(10 * time.Hour)
+		r.start()
+		defer func() { r.stop() }()
+		r.pass(time.Minute)
+		ctx := context.Background()
+		if _, err := r.u.Cancel(ctx, CancelRequest{Actor: "ann"}); err == nil || !strings.Contains(err.Error(), "nothing to take back") {
+			t.Errorf("%v", err)
+		}
+		if _, err := r.u.Upload(ctx, "ann", &b); err != nil {
+			t.Fatal(err)
+		}
+		st, err := r.u.Cancel(ctx, CancelRequest{Actor: "ann"})
+		left, _ := filepath.Glob(filepath.Join(r.bundles, "*"))
+		if err != nil || st.Update != nil || len(left) > 0 {
+			t.Fatalf("%+v, %v, %v", st.Update, left, err)
+		}
+		// Promoted to nobody, it is not taken: the repository is asked at once.
+		r.u.SetRepository(home)
+		if st = r.pass(time.Minute); st.CheckError != "" || !st.Repository || st.Update != nil {
+			t.Errorf("%+v", st)
+		}
+		r.publish("1.2.0", trust.Custom{})
+		if st, err = r.u.Check(ctx); err != nil || st.Update == nil || st.Update.Version != "1.2.0" {
+			t.Fatalf("%+v, %v", st, err)
+		}
+		// "Now", said while the sibling grants nothing: it is taken back, too.
+		r.u.SetSibling(deaf{})
+		r.pass(time.Minute)
+		if _, err := r.u.Now(ctx, NowRequest{Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		if st = r.pass(time.Minute); st.Waits == nil || st.Waits.Why != SiblingFirst || st.Sibling == nil || st.Sibling.Denied == "" {
+			t.Fatalf("%+v", st)
+		}
+		if _, err := r.u.Cancel(ctx, CancelRequest{Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		r.u.SetSibling(nil)
+		if st = r.pass(time.Minute); st.Waits == nil || st.Waits.Why != Outside || st.Sibling != nil {
+			t.Errorf("%+v", st.Waits)
+		}
+		r.u.SetRepository(nil)
+		if _, err := r.u.Check(ctx); !errors.Is(err, errNoRepository) {
+			t.Errorf("%v", err)
+		}
+		if st = r.until(20*time.Hour, "at 1.2.0", runs("1.2.0")); len(st.Slots) != 2 || st.Slots[1].State != "booted" || st.Slots[1].Version != "1.2.0" || st.Slots[1].Status != "good" {
+			t.Errorf("%+v", st.Slots)
+		}
+	})
+}
+
+// deaf is a sibling that grants nothing.
+type deaf struct{}
+
+func (deaf) Acquire(context.Context) error { return errors.New("the sibling does not answer") }
+func (deaf) Release(context.Context) error { return nil }
+func (deaf) Held() (time.Duration, bool)   { return 0, false }
 
 // F29: a version on trial writes only its own file of the configuration and of
 // the updater's state; back on the old one, both are as they were.

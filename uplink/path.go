@@ -338,6 +338,8 @@ func (p *Path) dropPending() {
 func (p *Path) failed(err error) {
 	p.mu.Lock()
 	p.stats.FailedDials++
+	var refused interface{ FarEnd() bool } // *srt.RejectError
+	p.stats.Answered = errors.As(err, &refused) && refused.FarEnd()
 	switch {
 	case p.link == nil:
 		p.stats.Reason = err.Error()

@@ -13,7 +13,7 @@ func (p *Path) adopt(l Link) {
 	p.reports.connected(p.since, old != nil)
 	p.tardy.connected()
 	p.mu.Lock()
-	p.stats.State, p.stats.Reason = StateUp, ""
+	p.stats.State, p.stats.Reason, p.stats.Answered = StateUp, "", false
 	p.stats.Connects++
 	p.stats.UpSince = p.since.Seconds()
 	p.mu.Unlock()

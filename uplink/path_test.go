@@ -113,6 +113,12 @@ func running(t *testing.T, profile Profile, dial func(context.Context) (Link, er
 	return s, now, func() { cancel(); <-done }
 }
 
+// refusedBy is a far end's refusal, as uplink/srt tells it.
+type refusedBy string
+
+func (r refusedBy) Error() string { return string(r) }
+func (refusedBy) FarEnd() bool    { return true }
+
 func TestReplaceIsTriedUntilItConnects(t *testing.T) {
 	for _, profile := range []Profile{ProfileTS, ProfileRTPFEC} {
 		synctest.Test(t, func(t *testing.T) {
@@ -125,17 +131,17 @@ func TestReplaceIsTriedUntilItConnects(t *testing.T) {
 			tries := 0
 			p.Replace(fakeDialer{func(context.Context) (Link, error) {
 				if tries++; tries <= 3 {
-					return nil, errors.New("wrong passphrase")
+					return nil, refusedBy("wrong passphrase")
 				}
 				return next, nil
 			}})
 			time.Sleep(50 * time.Millisecond)
-			if st := p.Stats(); st.State != StateUp || !strings.Contains(st.Reason, "wrong passphrase") {
+			if st := p.Stats(); st.State != StateUp || !st.Answered || !strings.Contains(st.Reason, "wrong passphrase") {
 				t.Errorf("%v: state %s, reason %q; want up and the reason why the new settings do not connect", profile, st.State, st.Reason)
 			}
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			if st := p.Stats(); tries != 4 || st.Connects != 2 || st.Disconnects != 0 || st.Reason != "" {
+			if st := p.Stats(); tries != 4 || st.Connects != 2 || st.Disconnects != 0 || st.Reason != "" || st.Answered {
 				t.Errorf("%v: %d tries, %d connects, %d disconnects, reason %q; want 4, 2, 0 and none", profile, tries, st.Connects, st.Disconnects, st.Reason)
 			}
 			if old.closes.Load() == 0 {

@@ -29,9 +29,12 @@ type PathStats struct {
 	Profile string  `json:"profile"`
 	Stagger float64 `json:"stagger_ms"`
 
-	State       State   `json:"state"`
-	Reason      string  `json:"reason,omitempty"` // in words: why it is not up, or why a link with new settings is not
-	UpSince     float64 `json:"up_since_s"`       // process time
+	State  State  `json:"state"`
+	Reason string `json:"reason,omitempty"` // in words: why it is not up, or why a link with new settings is not
+	// Answered: there is no link, and at the last try the far end answered and
+	// refused.
+	Answered    bool    `json:"answered"`
+	UpSince     float64 `json:"up_since_s"` // process time
 	Connects    uint64  `json:"connects"`
 	Disconnects uint64  `json:"disconnects"`
 	FailedDials uint64  `json:"failed_dials"`

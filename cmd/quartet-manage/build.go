@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,9 +27,12 @@ import (
 	"quartet/device/network"
 	"quartet/device/seal"
 	"quartet/device/telemetry"
+	"quartet/device/telemetry/measure"
 	"quartet/device/telemetry/system"
 	"quartet/device/web"
 	"quartet/device/web/ui"
+	"quartet/updater"
+	"quartet/updater/sibling"
 )
 
 const product = "Quartet"
@@ -41,13 +47,17 @@ type plane struct {
 	control   string // quartetd's socket
 	media     *control.Client
 	front     *front
+	updates   *updates
+	speaks    *updater.Server // the updater's socket; nil: the box has none
+	rauc      *raucBus        // nil: a test's own
+	page      *ownPage        // since run has opened the sockets
 	log       *slog.Logger
 	wiped     chan struct{} // a factory reset is done
 }
 
 // build makes all parts, in the order in which one needs another:
 //
-//	key ─▶ identity ─▶ users, audit ─▶ telemetry ─▶ web
+//	key ─▶ identity ─▶ users ─▶ telemetry ─▶ audit ─▶ updater ─▶ web
 //
 // What is missing or damaged costs what it is for, and is said: the page comes up
 // whatever happens, because it is where one sees what is wrong.
@@ -56,7 +66,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 		o.provision = filepath.Join(o.configDir, "provision.v1.json")
 	}
 	p := &plane{log: log, wiped: make(chan struct{}, 1), reset: identity.ResetConfig{Dir: o.data, Key: o.key,
-		Folders: []string{o.configDir}, Keep: []string{o.provision, filepath.Join(o.configDir, "network")}}}
+		Folders: []string{o.configDir}, Keep: []string{o.provision, filepath.Join(o.configDir, "network"), trustFolder(o)}}}
 	if identity.ResetBegun(o.data) {
 		log.Warn("a factory reset was cut short: it is done to its end now")
 		if err := identity.FactoryReset(p.reset); err != nil {
@@ -73,13 +83,17 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	wall := func(d time.Duration) time.Time { return start.Add(d) }
 	monitor := health.New(append(web.Catalogue(), telemetry.Catalogue()...))
 	machine := &machine{host: system.Host{Disks: []string{o.data}}}
-	boot := machine.Read().BootID
+	boot := cmp.Or(o.boot, machine.Read().BootID)
 
 	sealer, err := seal.Open(o.key)
 	if err != nil {
 		return nil, err
 	}
-	clock, err := identity.OpenClock(identity.ClockConfig{Dir: o.data, Synchronised: system.Clock{}.Synchronised})
+	now, err := openTimeOfDay(o.data, boot)
+	if err != nil {
+		return nil, err
+	}
+	clock, err := identity.OpenClock(identity.ClockConfig{Dir: o.data, Synchronised: now.Synchronised})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +101,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	hostname, err := os.Hostname()
 	problem("host name", err)
 	var names []string // of the settings; asked for through the server once it is there
-	p.identity, err = identity.Open(identity.Config{Dir: o.data, Provision: o.provision, Board: boardSerial(), Sealer: sealer, Clock: clock,
+	p.identity, err = identity.Open(identity.Config{Dir: o.data, Provision: o.provision, Board: network.BoardSerial("/"), Sealer: sealer, Clock: clock,
 		Names:     func() []string { return names },
 		Addresses: ownAddresses, Log: log})
 	if err != nil {
@@ -120,9 +134,10 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 
 	who := who{id: p.identity, reset: p.reset, installed: func() {}}
 	p.telemetry, err = telemetry.New(telemetry.Config{
-		Dir: filepath.Join(o.data, "telemetry"), Box: p.media, Machine: machine.host, Clock: system.Clock{},
+		Dir: filepath.Join(o.data, "telemetry"), Box: p.media, Machine: machine.host, Clock: now,
 		TLS:     p.identity.HomeTLS,
 		Product: func() telemetry.Product { return p.product() },
+		Update:  func() *measure.Update { return p.updates.measure() },
 		Health:  monitor, HealthNow: since, Wall: wall, Log: log,
 	})
 	if err != nil {
@@ -138,12 +153,33 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 		return nil, err
 	}
 
+	helper := &netd{client: network.NewClient(o.netd), last: map[string]reading{}, set: now.wasSet}
+	unwritten := func(err error) { log.Error("audit", "err", err) }
+	p.updates = &updates{version: version, monitor: monitor, since: since, journal: p.audit, journals: unwritten, log: log, poke: make(chan struct{}, 1)}
+	parts := updateParts{serial: p.identity.Serial(), boot: boot, bus: o.installer, clock: now, reboot: helper.client.Reboot,
+		certificate: p.identity.PairCertificate, onAir: p.onAir,
+		probe: &probe{media: p.media.Status, claimed: users.Claimed, document: func() error { _, _, err := documents.Load(); return err },
+			page: func(ctx context.Context) error { return p.page.Ask(ctx) }}}
+	if o.reboot != nil {
+		parts.reboot = o.reboot
+	}
+	if parts.bus == nil {
+		p.rauc = &raucBus{address: o.bus}
+		parts.bus = p.rauc
+	}
+	p.updates.openUpdater(o, parts, log)
+	if p.updates.up != nil {
+		// Without its socket the command line is missing, and no more.
+		p.speaks, err = updater.Listen(o.update, spoken{p.updates.up, p.audit, unwritten}, log)
+		problem("the updater's socket", err)
+	}
+
 	p.front = openFront(log)
 	c := web.Config{
 		Product: product, Version: version, Serial: p.identity.Serial(), BootID: boot, SecurityContact: securityContact, SupportUntil: supportUntil,
-		Access: users, Audit: auditLog{p.audit, func(err error) { log.Error("audit", "err", err) }},
+		Access: users, Audit: auditLog{p.audit, unwritten},
 		Documents: documents, Secrets: sealing{sealer}, Media: p.media, Planner: planner{},
-		Network:   &netd{client: network.NewClient(o.netd), last: map[string]reading{}},
+		Network: helper, Updater: p.updates,
 		Telemetry: newVoice(p.telemetry), Identity: who, Board: p.front, Logs: lines, Machine: machine.Read,
 		Data: o.data, Names: p.identity.HostNames, Certificate: who.pageCertificate,
 		Health: monitor, Start: start, Log: log,
@@ -153,6 +189,10 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 			default:
 			}
 		},
+	}
+	if p.updates.pair != nil {
+		c.Peer, c.PeerPath, c.PeerCalls = p.updates.pair, sibling.Path, sibling.Calls
+		c.PeerCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.identity.PairCertificate() }
 	}
 	switch files, ok := ui.Files(); {
 	case o.page != "":
@@ -178,10 +218,35 @@ func (p *plane) product() telemetry.Product {
 	return t
 }
 
+// onAir tells whether the feed leaves the box at this instant, for the sibling.
+func (p *plane) onAir() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := p.media.Status(ctx)
+	if err != nil || s.Input.State != control.InputOK {
+		return false
+	}
+	return slices.ContainsFunc(s.Paths, func(s control.Path) bool { return pathOf(&s).Up })
+}
+
+// close gives back what does not end with its Run.
+func (p *plane) close() error {
+	err := p.audit.Close()
+	if p.page != nil {
+		p.page.close()
+	}
+	p.updates.close()
+	if p.rauc != nil {
+		err = errors.Join(err, p.rauc.Close())
+	}
+	p.media.Close()
+	return err
+}
+
 // state is what the status light is made of.
 func (p *plane) state(context.Context) panel.State {
 	o, claimed := p.server.Glance()
-	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil}
+	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil, Updating: o.Update.Progress != nil || o.Update.Trial != nil}
 }
 
 // controlSocket is where the document says that quartetd listens.
@@ -195,19 +260,6 @@ func controlSocket(store *config.Store, sealer *seal.Sealer) string {
 		socket = doc.Control.Socket
 	}
 	return socket
-}
-
-// boardSerial is the serial number that the board's firmware tells, for a box
-// that has not been provisioned.
-func boardSerial() string {
-	for _, f := range []string{"/proc/device-tree/serial-number", "/sys/class/dmi/id/product_serial", "/etc/machine-id"} {
-		if b, err := os.ReadFile(f); err == nil {
-			if s := strings.Trim(string(b), "\x00\n "); s != "" {
-				return s[:min(len(s), 32)]
-			}
-		}
-	}
-	return ""
 }
 
 // ownAddresses are the machine's, for the page's certificate.

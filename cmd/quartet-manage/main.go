@@ -1,12 +1,13 @@
 // Command quartet-manage is the box's management plane: page, REST interface,
-// telemetry, identity. The media plane (quartetd) does not depend on it: a
+// telemetry, identity, updates. The media plane (quartetd) does not depend on it: a
 // document reaches quartetd as a file, and over its control socket it is only
 // asked.
 //
 // Reading order: main.go (flags, log, signals), build.go (what there is and how
 // it is put together), run.go (running it), and the adapters between the parts
 // and the page: media.go (secrets, planner in build_plan.go), network.go,
-// telemetry.go, identity.go, logs.go, machine.go, front.go.
+// telemetry.go, identity.go, logs.go, machine.go, front.go; and of the updater:
+// build_update.go, image.go, probe.go, bus.go, clock.go, updates.go.
 package main
 
 import (
@@ -19,11 +20,13 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"quartet/cmd/internal/logging"
 	"quartet/cmd/internal/secrets"
 	"quartet/device/config"
 	"quartet/device/network"
+	"quartet/updater"
 )
 
 // Set by the linker.
@@ -50,6 +53,9 @@ Options of run:
   --provision FILE   serial number and claim code (default CONFIG-DIR/provision.v1.json)
   --control SOCKET   of quartetd (default: where the document says, else /run/quartet/control.sock)
   --netd SOCKET      of quartet-netd (default ` + network.Socket + `)
+  --image DIR        what this image is, for the updater: image.json and root.json (default /usr/share/quartet)
+  --update SOCKET    the updater's own, for quartetctl update (default ` + updater.DefaultSocket + `)
+  --bus ADDRESS      of the message bus on which RAUC is (default: the system's)
   --listen ADDR      HTTPS (default :443)
   --http ADDR        redirects to it (default :80; "" for none)
   --page DIR         the page's files, in place of those built in (for work on the page)
@@ -90,7 +96,14 @@ func again(args, env []string) int {
 // options are the flags of run.
 type options struct {
 	configDir, data, key, provision, control, netd, listen, http, page string
+	image, update, bus                                                 string
 	log                                                                config.Log
+
+	// For tests. nil: RAUC over the bus, and quartet-netd.
+	installer updater.Installer
+	reboot    func(ctx context.Context) error
+	boot      string        // id of this start of the machine; "": the kernel's
+	hold      time.Duration // of a trial, a third of its deadline; 0: the updater's own
 }
 
 func command(args []string, stdout, stderr io.Writer) int {
@@ -121,6 +134,9 @@ func command(args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.provision, "provision", "", "")
 	flags.StringVar(&o.control, "control", "", "")
 	flags.StringVar(&o.netd, "netd", network.Socket, "")
+	flags.StringVar(&o.image, "image", "/usr/share/quartet", "")
+	flags.StringVar(&o.update, "update", updater.DefaultSocket, "")
+	flags.StringVar(&o.bus, "bus", "", "")
 	flags.StringVar(&o.listen, "listen", ":443", "")
 	flags.StringVar(&o.http, "http", ":80", "")
 	flags.StringVar(&o.page, "page", "", "")

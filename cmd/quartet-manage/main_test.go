@@ -134,6 +134,7 @@ type media struct {
 	mu     sync.Mutex
 	calls  []string
 	refuse error
+	paths  []control.Path // nil: one that is up
 }
 
 func (m *media) did(what string) error {
@@ -144,6 +145,11 @@ func (m *media) did(what string) error {
 }
 
 func (m *media) Status() control.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paths != nil {
+		return control.Status{Name: "studio-1", Input: control.Input{State: control.InputOK}, Paths: m.paths}
+	}
 	return control.Status{Name: "studio-1", Paths: []control.Path{{Name: "1a", State: control.PathUp}}}
 }
 func (m *media) Probe(string) (control.Probe, error) { return control.Probe{}, control.ErrNoPlace }
@@ -188,16 +194,20 @@ type box struct {
 	cookie string
 	ended  chan bool // wiped
 	stop   context.CancelFunc
+	o      options
 }
 
-func start(t *testing.T) *box {
+func start(t *testing.T) *box { return startWith(t, func(*box) {}) }
+
+// startWith has a chance to prepare what run will find.
+func startWith(t *testing.T, prepare func(b *box)) *box {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "quartet-manage") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &box{t: t, dir: dir, media: &media{file: filepath.Join(dir, "etc", "box.v1.json")}, ended: make(chan bool, 1)}
+	b := &box{t: t, dir: dir, media: &media{file: filepath.Join(dir, "etc", "box.v1.json")}, ended: make(chan bool, 16)}
 	p, code, err := identity.NewProvision("Q7-0001", "Quartet", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -221,34 +231,49 @@ func start(t *testing.T) *box {
 			t.Error(err)
 		}
 	})
-	lines := &lineRing{out: &b.log}
-	o := options{configDir: filepath.Join(dir, "etc"), data: filepath.Join(dir, "data"), key: filepath.Join(dir, "key", "seal.key"),
-		control: filepath.Join(dir, "c.sock"), netd: filepath.Join(dir, "n.sock"), listen: "127.0.0.1:0"}
-	managed, stop := context.WithCancel(ctx)
-	b.stop = stop
-	wg.Go(func() {
-		wiped, err := run(managed, o, slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug})), lines)
-		if err != nil {
-			t.Error(err)
-		}
-		b.ended <- wiped
-	})
+	b.o = options{configDir: filepath.Join(dir, "etc"), data: filepath.Join(dir, "data"), key: filepath.Join(dir, "key", "seal.key"),
+		control: filepath.Join(dir, "c.sock"), netd: filepath.Join(dir, "n.sock"), listen: "127.0.0.1:0",
+		image: filepath.Join(dir, "image"), update: filepath.Join(dir, "u.sock"), bus: "unix:path=" + filepath.Join(dir, "no.bus")}
 	b.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	prepare(b)
+	b.run()
 	t.Cleanup(func() {
+		b.stop()
 		cancel()
 		wg.Wait()
 		b.http.CloseIdleConnections()
 	})
+	return b
+}
+
+// run starts the management plane, and returns when its page answers.
+func (b *box) run() {
+	b.t.Helper()
+	managed, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	lines := &lineRing{out: &b.log}
+	seen := len(b.log.String())
+	go func() {
+		defer close(done)
+		wiped, err := run(managed, b.o, slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug})), lines)
+		if err != nil {
+			b.t.Error(err)
+		}
+		b.ended <- wiped
+	}()
+	b.stop = func() {
+		stop()
+		<-done
+	}
 	address := regexp.MustCompile(`page=(127\.0\.0\.1:\d+)`)
 	for range 2000 {
-		if m := address.FindStringSubmatch(b.log.String()); m != nil {
+		if m := address.FindStringSubmatch(b.log.String()[seen:]); m != nil {
 			b.url = "https://" + m[1] + "/api/v1"
-			return b
+			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("it does not start:\n%s", b.log.String())
-	return nil
+	b.t.Fatalf("it does not start:\n%s", b.log.String())
 }
 
 // do sends a request and reads the answer into to.

@@ -16,6 +16,7 @@ import (
 // netd is web.Network.
 type netd struct {
 	client *network.Client
+	set    func(at time.Time) error // the clock has been set
 
 	mu   sync.Mutex // guards what follows
 	last map[string]reading
@@ -164,13 +165,16 @@ func (n *netd) Revert(ctx context.Context) error { return explain(n.client.Rever
 
 func (n *netd) Reboot(ctx context.Context) error { return explain(n.client.Reboot(ctx)) }
 
+// SetTime sets the clock, which counts as right from then on.
+func (n *netd) SetTime(ctx context.Context, t time.Time, force bool) error {
+	if err := n.client.SetTime(ctx, t, force); err != nil {
+		return explain(err)
+	}
+	return n.set(t)
+}
+
 // FactoryReset returns to the settings of a new box, at once: there is nobody to
 // confirm them.
 func (n *netd) FactoryReset(ctx context.Context) error {
-	_ = n.client.Revert(ctx) // what was on trial
-	p, err := n.client.Apply(ctx, network.Encode(network.Default()), "", netip.Addr{})
-	if err != nil || p == nil {
-		return explain(err)
-	}
-	return explain(n.client.Confirm(ctx, p.Token, netip.Addr{}))
+	return explain(n.client.Reset(ctx))
 }

@@ -30,18 +30,18 @@ func run(ctx context.Context, o options, log *slog.Logger, lines *lineRing) (wip
 	if err != nil {
 		return false, err
 	}
-	defer p.media.Close()
 	secure, plain, err := listen(ctx, o)
 	if err != nil {
-		return false, errors.Join(err, p.audit.Close())
+		return false, errors.Join(err, p.close())
 	}
+	p.page = newOwnPage(secure.Addr(), p.identity.PageCertificate)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make([]error, 4)
+	errs := make([]error, 6)
 	for i, part := range []func(context.Context) error{
 		func(ctx context.Context) error { return p.server.Run(ctx, secure, plain) },
-		p.telemetry.Run, p.identity.Run, p.front.Run,
+		p.telemetry.Run, p.identity.Run, p.front.Run, p.updates.Run, p.speak,
 	} {
 		wg.Go(func() {
 			// The page is what one cannot do without; the others end with it.
@@ -64,10 +64,18 @@ func run(ctx context.Context, o options, log *slog.Logger, lines *lineRing) (wip
 	<-ctx.Done()
 	systemd.Stopping()
 	wg.Wait()
-	err = errors.Join(append(errs, p.audit.Close())...)
+	err = errors.Join(append(errs, p.close())...)
 	if wiped {
 		// What parts wrote while they ended goes as well.
 		err = errors.Join(err, identity.FactoryReset(p.reset))
 	}
 	return wiped, err
+}
+
+// speak serves the updater's socket, if there is one.
+func (p *plane) speak(ctx context.Context) error {
+	if p.speaks == nil {
+		return nil
+	}
+	return p.speaks.Run(ctx)
 }

@@ -48,6 +48,7 @@ var commands = []command{
 	updateCheckCommand,
 	updateNowCommand,
 	updateDeferCommand,
+	updateCancelCommand,
 	updateUploadCommand,
 	updateHistoryCommand,
 	updateGuardCommand,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -73,6 +74,9 @@ func showUpdate(e *env, s updater.Status, err error, asJSON bool) error {
 	}
 	when := func(t time.Time) string { return t.Local().Format(time.DateTime) }
 	row("runs", "%s on %s, board %s, slot %s", s.Version, s.Serial, s.Board, s.Slot)
+	for _, sl := range s.Slots {
+		row("slot "+sl.Boot, "%s %s %s", cmp.Or(sl.Version, "?"), sl.State, sl.Status)
+	}
 	switch u := s.Update; {
 	case u == nil && s.Repository:
 		row("update", "none: nothing newer is offered")
@@ -211,6 +215,21 @@ func deferTime(s string, now time.Time) (time.Time, error) {
 		return now.Add(d), nil
 	}
 	return time.Time{}, usagef("update defer: %q is no duration and no time; write 36h, 5d or 2026-12-24T18:00:00+01:00", s)
+}
+
+var updateCancelCommand = command{
+	name:  "update cancel",
+	short: "take back an uploaded update, or the word now",
+	long: `
+Removes an uploaded update, or takes back "now", until the update has begun. To
+put updates off, see update defer.` + updateSocketText,
+	flags: func(f *flag.FlagSet) func(*env, []string) error {
+		service := updateSocketFlag(f)
+		return func(e *env, _ []string) error {
+			s, err := service(e).Cancel(e.ctx, updater.CancelRequest{Actor: actor(e)})
+			return showUpdate(e, s, err, false)
+		}
+	},
 }
 
 var updateUploadCommand = command{

@@ -96,6 +96,7 @@ func (f *fakeUpdater) Status(context.Context) (updater.Status, error) {
 		Serial: "Q4-0001", Board: "generic", Version: "1.0.0", Slot: "rootfs.0", Phase: updater.Ready, Mode: updater.Automatic, Zone: "Europe/Berlin",
 		Windows: []string{"sun 02:00-05:00"}, Repository: true, Update: &updater.Update{Version: "1.1.0", Ring: "all", Bytes: 3e7, Notes: "quieter fans"},
 		Waits:   &updater.Waits{Why: updater.Outside, Text: "the maintenance window begins at Sun 2026-06-07 02:00 CEST"},
+		Slots:   []updater.SlotView{{Name: "rootfs.0", Boot: "A", State: "booted", Status: "good", Version: "1.0.0"}},
 		Refused: []updater.Refused{{Version: "1.2.0", Code: "other-ring", Text: "1.2.0 is not promoted to a ring that has Q4-0001"}},
 		Alarms:  []updater.Alarm{{Code: "update-sibling", Severity: updater.Major, Text: "an update has waited for the sibling", Remedy: "bring it back"}},
 	}, nil
@@ -110,6 +111,10 @@ func (f *fakeUpdater) Now(ctx context.Context, r updater.NowRequest) (updater.St
 }
 func (f *fakeUpdater) Defer(ctx context.Context, r updater.DeferRequest) (updater.Status, error) {
 	f.asked, f.deferred = append(f.asked, "defer"), r.Until
+	return f.Status(ctx)
+}
+func (f *fakeUpdater) Cancel(ctx context.Context, r updater.CancelRequest) (updater.Status, error) {
+	f.asked = append(f.asked, "cancel "+r.Actor)
 	return f.Status(ctx)
 }
 func (f *fakeUpdater) Upload(ctx context.Context, _ string, r io.Reader) (updater.Status, error) {
@@ -149,7 +154,7 @@ func TestUpdateCommands(t *testing.T) {
 		}, args...)
 	}
 	r := ask("update", "status")
-	for _, want := range []string{"1.0.0 on Q4-0001", "1.1.0 (ring all, 30.0 MB", "quieter fans", "begins at Sun", "not promoted", "major: an update has waited", "→ bring it back"} {
+	for _, want := range []string{"1.0.0 on Q4-0001", "1.1.0 (ring all, 30.0 MB", "quieter fans", "slot A      1.0.0 booted good", "begins at Sun", "not promoted", "major: an update has waited", "→ bring it back"} {
 		if r.code != 0 || !strings.Contains(r.out, want) {
 			t.Errorf("status %d has no %q:\n%s%s", r.code, want, r.out, r.err)
 		}
@@ -162,14 +167,14 @@ func TestUpdateCommands(t *testing.T) {
 	}
 	for args, code := range map[string]int{
 		"update check": 0, "update now": 0, "update now --override-sibling": 2, "update now --override-sibling --reason repair": 0,
-		"update defer 5d": 0, "update defer soon": 2, "update defer": 2, "update defer --clear": 0, "update upload -": 0, "update upload": 2,
+		"update defer 5d": 0, "update defer soon": 2, "update defer": 2, "update defer --clear": 0, "update cancel": 0, "update upload -": 0, "update upload": 2,
 	} {
 		if r := ask(strings.Fields(args)...); r.code != code {
 			t.Errorf("%s: %d\n%s%s", args, r.code, r.out, r.err)
 		}
 	}
 	asked := strings.Join(f.asked, ";")
-	for _, want := range []string{"check", "now ann (command line) ", "now ann (command line) repair", "defer", "upload FILE"} {
+	for _, want := range []string{"check", "now ann (command line) ", "now ann (command line) repair", "defer", "cancel ann (command line)", "upload FILE"} {
 		if !strings.Contains(asked, want) {
 			t.Errorf("asked %q, want %q in it", asked, want)
 		}

@@ -169,7 +169,8 @@ func pathStatus(now time.Duration, box *config.Box, i int, set *pathParts, st up
 		Name: st.Name, Leg: st.Leg, Profile: st.Profile, State: string(st.State), Reason: st.Reason,
 		Interface: doc.Interface, Encrypted: doc.Passphrase != "" && doc.Profile != config.ProfileRTP,
 		LatencyMS: inMS(set.SRTLatency), StaggerMS: st.Stagger, BitrateBPS: rate.bps, SendLossPercent: rate.sendLoss,
-		Shed: st.Shed, ParityShed: st.Bare, Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
+		Reachable: st.State == uplink.StateUp || st.Answered,
+		Shed:      st.Shed, ParityShed: st.Bare, Sent: st.Sent, QueueDropped: st.Dropped + st.Stale, Connects: st.Connects, Disconnects: st.Disconnects,
 	}
 	if doc.Profile == config.ProfileRTPFEC {
 		p.Group = box.MergeGroupOf(i)

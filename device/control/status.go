@@ -241,6 +241,7 @@ type Path struct {
 	Local     string  `json:"local,omitempty"`
 	Interface string  `json:"interface,omitempty"`
 	Encrypted bool    `json:"encrypted"`
+	Reachable bool    `json:"reachable"` // the far end answers, though it may refuse
 	// What is withheld because the path is too weak; see adaptive.
 	Shed       bool `json:"shed"`        // everything
 	ParityShed bool `json:"parity_shed"` // repair packets

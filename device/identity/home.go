@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"time"
 )
 
@@ -115,6 +116,33 @@ func (i *Identity) judge(chain, roots []*x509.Certificate) error {
 		return bad("is not from any of the CAs given: "+err.Error(), "give the CA that made it, and those between behind the certificate")
 	}
 	return nil
+}
+
+// PairCertificate is a certificate of the device key that the box signs itself,
+// for those who know the key (Status.DeviceKey): the other box of a pair. It
+// stays good whatever CA the box is enrolled with, and whatever time it is.
+func (i *Identity) PairCertificate() (*tls.Certificate, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.pair != nil {
+		return i.pair, nil
+	}
+	t := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: i.serial, Organization: []string{"Quartet"}},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280, section 4.1.2.5: no end
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, i.deviceKey.Public(), i.deviceKey)
+	if err != nil {
+		return nil, fmt.Errorf("identity: make the pair's certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("identity: make the pair's certificate: %w", err)
+	}
+	i.pair = &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: i.deviceKey, Leaf: leaf}
+	return i.pair, nil
 }
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -72,6 +73,7 @@ type Identity struct {
 	deviceKey *ecdsa.PrivateKey
 	pageKey   *ecdsa.PrivateKey
 	page      pageCache
+	pair      *tls.Certificate // nil: not made yet
 	renewal   renewal
 }
 

@@ -91,6 +91,12 @@ func (t *Telemetry) sample(now time.Duration, box *control.Status) {
 	if t.cfg.Health != nil {
 		snap.Conditions = append(snap.Conditions, control.Views(t.cfg.Health.Active(), t.cfg.Wall)...)
 	}
+	if t.cfg.Update != nil {
+		snap.Update = t.cfg.Update()
+	}
+	if t.cfg.Board != nil {
+		snap.Board = t.cfg.Board()
+	}
 	m := measure.Take(snap)
 	t.latest.Store(m)
 	if t.union.Add(m) {

@@ -108,8 +108,11 @@ type Config struct {
 	Health    Health
 	HealthNow func() time.Duration
 	Wall      func(time.Duration) time.Time
-	Settings  Settings
-	Log       *slog.Logger
+	// Update and Board tell of them; nil, or a nil answer: there is none.
+	Update   func() *measure.Update
+	Board    func() *measure.Board
+	Settings Settings
+	Log      *slog.Logger
 
 	// For tests. nil: the folder, and the network.
 	FS        func(name string) spool.FS

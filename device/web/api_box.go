@@ -107,8 +107,8 @@ func (s *Server) putSettings(c *call, q ManageSettings) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	if err := q.validate(); err != nil {
-		return Settings{}, err
+	if err := errors.Join(q.validate(), s.cfg.Updater.Judge(q.Update)); err != nil {
+		return Settings{}, joined(err)
 	}
 	c.target = "settings"
 	state, err := s.settings.kept.change(func(was manageState) (manageState, error) {
@@ -124,8 +124,28 @@ func (s *Server) putSettings(c *call, q ManageSettings) (Settings, error) {
 	if err := s.cfg.Telemetry.Configure(q.Telemetry); err != nil {
 		c.detail = "telemetry: " + err.Error()
 	}
+	if err := s.cfg.Updater.Configure(q.Update); err != nil {
+		c.detail = strings.TrimPrefix(c.detail+"; update: "+err.Error(), "; ")
+	}
 	c.etag = state.Settings.revision()
 	return Settings{Revision: c.etag, Settings: state.Settings}, nil
+}
+
+// joined makes one list of the issues that errors hold.
+func joined(err error) error {
+	var all config.Issues
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	for _, e := range list.Unwrap() {
+		var issues config.Issues
+		if !errors.As(e, &issues) {
+			return err
+		}
+		all = append(all, issues...)
+	}
+	return all
 }
 
 func (s *Server) postMetricsToken(c *call) (MetricsToken, error) {
@@ -207,8 +227,7 @@ func (s *Server) reboot(c *call) (Started, error) {
 	return Started{"the box starts again; it is back within a minute or two"}, nil
 }
 
-// factoryReset destroys keys first: should the power fail in between, what is
-// left cannot be read.
+// factoryReset is asked for on the page.
 func (s *Server) factoryReset(c *call, q FactoryReset) (Started, error) {
 	if q.Serial != s.cfg.Serial {
 		return Started{}, invalid("serial", string(quote(clip(q.Serial))), "is not the serial number of this box", "write the one on the label and on the page")
@@ -217,10 +236,40 @@ func (s *Server) factoryReset(c *call, q FactoryReset) (Started, error) {
 	s.cfg.Audit.Append(AuditRecord{Time: s.cfg.Now(), Boot: s.cfg.BootID, Actor: c.actor(), Role: string(c.session.Role), Source: c.source.String(),
 		Action: c.route.audit, Outcome: "ok", Detail: "started"})
 	c.unaudited = true
+	http.SetCookie(c.w, sessionCookie("", -1))
+	if err := s.reset(c.r.Context()); err != nil {
+		return Started{}, err
+	}
+	return Started{"keys, users and settings are destroyed; claim the box with the code on its label"}, nil
+}
+
+// FactoryReset is the same for somebody at the box itself: the front's button.
+func (s *Server) FactoryReset(ctx context.Context, actor string) error {
+	s.cfg.Audit.Append(AuditRecord{Time: s.cfg.Now(), Boot: s.cfg.BootID, Actor: actor, Action: "factory-reset", Outcome: "ok", Detail: "started"})
+	return s.reset(ctx)
+}
+
+// ReleaseClaim removes all users and sessions and nothing else, so that whoever
+// stands before the box and has the code of its label can claim it anew: for a
+// lost password. The streams go on.
+func (s *Server) ReleaseClaim(actor string) error {
+	err := s.cfg.Access.Reset()
+	r := AuditRecord{Time: s.cfg.Now(), Boot: s.cfg.BootID, Actor: actor, Action: "claim.release", Outcome: "ok"}
+	if err != nil {
+		r.Outcome, r.Detail = "failed", err.Error()
+	}
+	s.cfg.Audit.Append(r)
+	s.hub.wake()
+	return err
+}
+
+// reset destroys keys first: should the power fail in between, what is left
+// cannot be read.
+func (s *Server) reset(ctx context.Context) error {
 	errs := []error{s.cfg.Identity.FactoryReset(), s.cfg.Documents.Wipe(), s.cfg.Access.Reset(),
 		s.settings.kept.destroy(s.settings.first), s.presets.kept.destroy(map[string]savedPreset{}),
 		s.cfg.Telemetry.FactoryReset(), s.cfg.Audit.FactoryReset()}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := s.cfg.Network.FactoryReset(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
 		errs = append(errs, err)
@@ -228,23 +277,14 @@ func (s *Server) factoryReset(c *call, q FactoryReset) (Started, error) {
 	// The media plane ends its streams: it starts again without a document.
 	_ = s.cfg.Media.Restart(ctx)
 	s.hub.wake()
-	http.SetCookie(c.w, sessionCookie("", -1))
 	if err := errors.Join(errs...); err != nil {
-		return Started{}, fmt.Errorf("the reset is not complete: %w", err)
+		return fmt.Errorf("the reset is not complete: %w", err)
 	}
 	if s.cfg.Wiped != nil {
 		s.cfg.Wiped()
 	}
-	return Started{"keys, users and settings are destroyed; claim the box with the code on its label"}, nil
+	return nil
 }
-
-// update is the state of the updater, which this software does not have yet.
-func (s *Server) update() Update {
-	return Update{Available: false, Reason: "this software has no updater", Running: s.cfg.Version,
-		Slots: []Slot{{Name: "A", State: "running", Version: s.cfg.Version}}}
-}
-
-func (s *Server) getUpdate(*call) (Update, error) { return s.update(), nil }
 
 func (s *Server) getAbout(*call) (About, error) {
 	return About{Product: s.cfg.Product, Version: s.cfg.Version, GoVersion: runtime.Version(), SupportUntil: s.cfg.SupportUntil,

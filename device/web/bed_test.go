@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -64,6 +65,7 @@ type fakes struct {
 	trial   string
 	picture []byte
 	enrol   error
+	refusal error // of the updater
 	events  chan control.Event
 }
 
@@ -210,6 +212,10 @@ func (f fakeNetwork) Confirm(_ context.Context, token string, _ netip.Addr) erro
 func (f fakeNetwork) Revert(context.Context) error       { f.called("revert"); return nil }
 func (f fakeNetwork) Reboot(context.Context) error       { f.called("reboot"); return nil }
 func (f fakeNetwork) FactoryReset(context.Context) error { f.called("network reset"); return nil }
+func (f fakeNetwork) SetTime(_ context.Context, t time.Time, force bool) error {
+	f.called("set time %s %t", t.UTC(), force)
+	return nil
+}
 
 type fakeTelemetry struct{ *fakes }
 
@@ -244,6 +250,45 @@ func (f fakeIdentity) Install(certificate, _ []byte) error {
 }
 func (f fakeIdentity) Enrol(context.Context, Enrol) error { f.called("enrol"); return f.enrol }
 func (f fakeIdentity) FactoryReset() error                { f.called("identity reset"); return nil }
+
+type fakeUpdater struct{ *fakes }
+
+func (f fakeUpdater) State(context.Context) Update {
+	at := begun.Add(time.Hour)
+	return Update{Available: true, Running: "1.0.0", Board: "generic", Phase: "ready", Mode: "automatic", Windows: []string{"sun 02:00-05:00"}, Zone: "Europe/Berlin",
+		Slots: []Slot{{Name: "A", State: "running", Version: "1.0.0", Next: true}, {Name: "B", State: "bad"}},
+		Offer: &UpdateOffer{Version: "1.1.0", Ring: "all", Bytes: 1 << 20, Found: begun}, Progress: &UpdateProgress{What: "download", Percent: 50, Done: 1, Total: 2},
+		Waits: &UpdateWait{Why: "window", Text: "the maintenance window begins later", Until: &at}, Trial: &UpdateTrial{From: "1.0.0", To: "1.1.0", Stage: "restarting"},
+		Repository: true, LastCheck: &at, Sibling: &UpdateSibling{Denied: "no"}, Refused: []UpdateRefused{{Version: "2.0.0", Code: "ring", Text: "not here"}}, ClockGood: true}
+}
+func (f fakeUpdater) History(_ context.Context, limit int) ([]UpdateEntry, error) {
+	return []UpdateEntry{{Time: begun, Event: "found", To: "1.1.0"}}[:min(limit, 1)], nil
+}
+func (f fakeUpdater) Check(context.Context) error { f.called("update check"); return f.refusal }
+func (f fakeUpdater) Now(_ context.Context, actor string, q UpdateNow) error {
+	f.called("update now %s %+v", actor, q)
+	return f.refusal
+}
+func (f fakeUpdater) Defer(_ context.Context, actor string, until time.Time) error {
+	f.called("update defer %s %s", actor, until.UTC())
+	return f.refusal
+}
+func (f fakeUpdater) Cancel(_ context.Context, actor string) error {
+	f.called("update cancel %s", actor)
+	return f.refusal
+}
+func (f fakeUpdater) Upload(_ context.Context, actor string, r io.Reader) error {
+	n, err := io.Copy(io.Discard, r)
+	f.called("update upload %s %d", actor, n)
+	return errors.Join(f.refusal, err)
+}
+func (f fakeUpdater) Judge(s UpdateSettings) error {
+	if s.Zone == "Mars" {
+		return config.Issues{{Path: "update.zone", Problem: "is not a time zone", Remedy: "write an IANA name"}}
+	}
+	return nil
+}
+func (f fakeUpdater) Configure(UpdateSettings) error { return nil }
 
 type fakeBoard struct{ *fakes }
 
@@ -395,7 +440,7 @@ func newBedIn(t testing.TB, dir string) *bed {
 	b.server, err = New(Config{
 		Product: "Quartet", Version: "test", Serial: "Q1", BootID: "boot",
 		Access: b.access, Audit: fakeAudit{f}, Documents: b.store, Media: fakeMedia{f}, Planner: fakePlanner{}, Network: fakeNetwork{f},
-		Telemetry: fakeTelemetry{f}, Identity: fakeIdentity{f}, Board: fakeBoard{f}, Logs: b.log, Data: t.TempDir(),
+		Telemetry: fakeTelemetry{f}, Identity: fakeIdentity{f}, Board: fakeBoard{f}, Updater: fakeUpdater{f}, Logs: b.log, Data: t.TempDir(),
 		Names: func() []string { return []string{"quartet-q1.local"} },
 		Now:   f.Now, Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -421,6 +466,7 @@ type request struct {
 	method, path string // path under /api/v1
 	role         Role
 	body         string
+	kind         string // media type; "": JSON
 	header       map[string]string
 }
 
@@ -432,7 +478,7 @@ func (b *bed) do(q request) *httptest.ResponseRecorder {
 	}
 	r := httptest.NewRequest(q.method, "https://192.0.2.7/api/v1"+q.path, body).WithContext(b.t.Context())
 	if q.body != "" {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", cmp.Or(q.kind, "application/json"))
 	}
 	if q.role != Public {
 		r.AddCookie(&http.Cookie{Name: cookieName, Value: b.token(q.role)})
@@ -481,6 +527,7 @@ func problem(t testing.TB, w *httptest.ResponseRecorder) Problem {
 type example struct {
 	path string // with names filled in
 	body string
+	kind string
 }
 
 // examples has one for each route that takes something, by method and path.
@@ -503,17 +550,21 @@ var examples = map[string]example{
 	"POST /plan":                 {body: `{"latency_ms": 300}`},
 	"PUT /network":               {body: `{"version": 1, "interfaces": [{"name": "eth0", "dhcp4": true}]}`},
 	"POST /network/confirm":      {body: `{"token": "trial-token"}`},
-	"PUT /settings":              {body: `{"name": "studio-1", "language": "de", "telemetry": {"enabled": false}, "page": {"names": ["encoder-7.example.net"]}, "support": {"contact": "noc@example.net"}}`},
+	"PUT /settings":              {body: `{"name": "studio-1", "language": "de", "telemetry": {"enabled": false}, "update": {"repository": "https://updates.example.net", "windows": ["sun 02:00-05:00"]}, "page": {"names": ["encoder-7.example.net"]}, "support": {"contact": "noc@example.net"}}`},
 	"PUT /identity/certificate":  {body: `{"certificate": "-----BEGIN CERTIFICATE-----", "ca": "-----BEGIN CERTIFICATE-----"}`},
 	"POST /identity/enrol":       {body: `{"url": "https://ca.example.net", "token": "` + canaryToken + `", "ca": "-----BEGIN CERTIFICATE-----"}`},
 	"POST /identify":             {body: `{"seconds": 10}`},
+	"POST /time":                 {body: `{"time": "2026-12-24T18:00:00+01:00"}`},
+	"POST /update/now":           {body: `{"override_sibling": true, "reason": "the other is in repair"}`},
+	"POST /update/defer":         {body: `{"until": "2026-12-24T18:00:00+01:00"}`},
+	"POST /update/upload":        {body: "quartet-update 1 …", kind: "application/octet-stream"},
 	"POST /factory-reset":        {body: `{"serial": "Q1"}`},
 }
 
 // valid makes a valid request of a route.
 func (b *bed) valid(r *route, role Role) request {
 	e := examples[r.method+" "+r.path]
-	q := request{method: r.method, path: r.path, role: role, body: e.body, header: map[string]string{}}
+	q := request{method: r.method, path: r.path, role: role, body: e.body, kind: e.kind, header: map[string]string{}}
 	if e.path != "" {
 		q.path = e.path
 	}

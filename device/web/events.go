@@ -100,8 +100,9 @@ func (s *Server) watch(ctx context.Context) {
 	defer tick.Stop()
 	var seen uint64
 	for n := 0; ctx.Err() == nil; n++ {
-		// Nobody looking, a look every five seconds is enough for conditions.
-		if s.hub.watched() || n%5 == 0 {
+		// Nobody looking, a look every five seconds is enough for conditions. The
+		// page takes values for fresh for three.
+		if s.hub.watched() && (n%2 == 0 || !s.shed.Load()) || n%5 == 0 {
 			if b, err := s.view.refresh(ctx); err == nil {
 				s.hub.show(b)
 			}

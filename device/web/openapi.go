@@ -40,7 +40,7 @@ func OpenAPI(version string) []byte {
 				"Errors are RFC 9457 problem details; errors[] names fields by their path. Roles: viewer sees, operator runs, admin configures; x-role is the least that an operation takes.",
 		},
 		"servers": []any{object{"url": "/api/v1"}},
-		"tags":    []any{object{"name": "access"}, object{"name": "status"}, object{"name": "config"}, object{"name": "box"}},
+		"tags":    []any{object{"name": "access"}, object{"name": "status"}, object{"name": "config"}, object{"name": "box"}, object{"name": "update"}},
 		"paths":   paths,
 		"components": object{
 			"schemas": d.schemas,
@@ -89,6 +89,9 @@ func (d *describer) operation(r *route) object {
 	if b := r.endpoint.body; b != nil {
 		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": d.schema(b)}}}
 	}
+	if r.endpoint.file != "" {
+		op["requestBody"] = object{"required": true, "content": object{r.endpoint.file: object{"schema": object{"type": "string", "contentMediaType": r.endpoint.file}}}}
+	}
 	op["responses"] = d.responses(r)
 	return op
 }
@@ -118,6 +121,9 @@ func (d *describer) responses(r *route) object {
 	}
 	if r.endpoint.body != nil {
 		fails = append(fails, 413, 415, 422)
+	}
+	if r.endpoint.file != "" {
+		fails = append(fails, 415)
 	}
 	if r.endpoint.query != nil {
 		fails = append(fails, 422)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/netip"
 	"time"
@@ -60,6 +61,9 @@ type Network interface {
 	Confirm(ctx context.Context, token string, local netip.Addr) error
 	Revert(ctx context.Context) error
 	Reboot(ctx context.Context) error
+	// SetTime sets the clock. ErrConflict: a time server keeps it, and force is not
+	// given; or the time cannot be.
+	SetTime(ctx context.Context, t time.Time, force bool) error
 	// FactoryReset removes the network's settings.
 	FactoryReset(ctx context.Context) error
 }
@@ -86,6 +90,29 @@ type Identity interface {
 	Enrol(ctx context.Context, q Enrol) error
 
 	FactoryReset() error
+}
+
+// Updater brings new versions of the software. Its errors are *Refusals where they
+// are words for the one who asked.
+type Updater interface {
+	// State answers at once.
+	State(ctx context.Context) Update
+	// History returns the last lines, newest first.
+	History(ctx context.Context, limit int) ([]UpdateEntry, error)
+	// Check asks the repository now.
+	Check(ctx context.Context) error
+	Now(ctx context.Context, actor string, q UpdateNow) error
+	// Defer puts updates off; the zero time takes that back.
+	Defer(ctx context.Context, actor string, until time.Time) error
+	// Cancel takes back what was said or brought, until it has begun.
+	Cancel(ctx context.Context, actor string) error
+	// Upload takes an update in one file.
+	Upload(ctx context.Context, actor string, r io.Reader) error
+	// Judge says what is wrong with settings: config.Issues with paths below
+	// update.
+	Judge(s UpdateSettings) error
+	// Configure puts settings into force, at once.
+	Configure(s UpdateSettings) error
 }
 
 // Board is what the hardware can do.

@@ -64,6 +64,12 @@ var ErrNone = errors.New("there is none")
 // ErrConflict is wrapped when the box is in a state in which it cannot be done.
 var ErrConflict = errors.New("not now")
 
+// Refusal is why something was not done, in words for the one who asked.
+type Refusal struct{ Text, Remedy string }
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Text }
+
 // problemOf turns any error into what is shown. internal tells that its text is
 // for the log alone.
 func problemOf(err error) (p *Problem, internal bool) {
@@ -71,9 +77,12 @@ func problemOf(err error) (p *Problem, internal bool) {
 	var slow *access.SlowDown
 	var refused *access.Refused
 	var media *control.Error
+	var refusal *Refusal
 	switch {
 	case errors.As(err, &p):
 		return p, false
+	case errors.As(err, &refusal):
+		return fail(http.StatusConflict, "refused", refusal.Text, refusal.Remedy), false
 	case errors.As(err, &issues):
 		p = fail(http.StatusUnprocessableEntity, typeInvalid, "the request is not valid: "+issues[0].String(), issues[0].Remedy)
 		p.Errors = issues

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"io"
+	"mime"
 	"net/http"
 	"reflect"
 )
@@ -25,6 +27,7 @@ type route struct {
 // of a type is nil where there is none.
 type endpoint struct {
 	query, body, answer reflect.Type
+	file                string // media type of a body that is a file of any size; "": none
 	media               string // of an answer that is not JSON; with events: text/event-stream
 	serve               func(s *Server, c *call) (any, error)
 }
@@ -84,6 +87,23 @@ func both[Q, B, A any](f func(*Server, *call, Q, B) (A, error)) endpoint {
 		return f(s, c, q, b)
 	}}
 }
+
+// upload takes a file of any size.
+func upload[A any](f func(*Server, *call, io.Reader) (A, error)) endpoint {
+	const kind = "application/octet-stream"
+	return endpoint{file: kind, answer: typeOf[A](), serve: func(s *Server, c *call) (any, error) {
+		if err := c.noQuery(); err != nil {
+			return nil, err
+		}
+		if got, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || got != kind {
+			return nil, fail(http.StatusUnsupportedMediaType, typeInvalid, "the body is not declared as a file", "send it with Content-Type: "+kind)
+		}
+		return f(s, c, patient{c.r.Body, http.NewResponseController(c.w)})
+	}}
+}
+
+// long tells whether a request may take longer than others.
+func (e *endpoint) long() bool { return e.media == "text/event-stream" || e.file != "" }
 
 // binary answers with bytes of a media type. It takes nothing.
 func binary(f func(*Server, *call) (file, error), media string) endpoint {

@@ -18,7 +18,7 @@ import (
 func (s *Server) serve(r *route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		c := &call{w: w, r: req, route: r, source: sourceOf(req)}
-		if r.endpoint.media != "text/event-stream" {
+		if !r.endpoint.long() {
 			ctx, cancel := context.WithTimeout(req.Context(), handlerTime)
 			defer cancel()
 			c.r = req.WithContext(ctx)

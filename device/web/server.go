@@ -59,6 +59,7 @@ type Config struct {
 	Telemetry Telemetry
 	Identity  Identity
 	Board     Board
+	Updater   Updater
 	Logs      LogSource
 	// Machine measures the system; nil: nothing is known of it.
 	Machine func() System
@@ -75,6 +76,12 @@ type Config struct {
 	// definitions; Start is where its process times begin. Nil: a list of its own.
 	Health *health.Monitor
 	Start  time.Time
+	// Peer serves other boxes' calls, at PeerPath, on connections whose hello PeerCalls knows: those are asked for a certificate,
+	// and shown PeerCertificate. Nil: there are none.
+	Peer            http.Handler
+	PeerPath        string
+	PeerCalls       func(*tls.ClientHelloInfo) bool
+	PeerCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Wiped is called when a factory reset has removed everything and the process
 	// is to start afresh. Nil: nothing.
 	Wiped func()
@@ -103,6 +110,9 @@ type Server struct {
 	view     *viewer
 	slots    chan struct{} // a place for each request
 	turns    atomic.Uint64
+
+	uploading atomic.Bool
+	shed      atomic.Bool
 }
 
 // New makes a server; nothing is opened before Run but the files of Config.Data.
@@ -140,9 +150,12 @@ func New(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("GET /.well-known/security.txt", s.securityTXT)
 	s.rescue.register(s.mux)
 	s.mux.Handle("/", s.files.handler(s.rescue))
-	s.handler = s.guard(s.mux)
+	s.handler = s.peers(s.guard(s.mux))
 	if err := cfg.Telemetry.Configure(s.settings.get().Telemetry); err != nil {
 		s.log.Warn("telemetry", "err", err)
+	}
+	if err := cfg.Updater.Configure(s.settings.get().Update); err != nil {
+		s.log.Warn("update", "err", err)
 	}
 	return s, nil
 }
@@ -165,12 +178,45 @@ func (s *Server) Glance() (o Overview, claimed bool) {
 // goes by.
 func (s *Server) Turns() uint64 { return s.turns.Load() }
 
+// peers leads the calls of other boxes past what is for people: they bring a
+// certificate, which their handler compares, and no session.
+func (s *Server) peers(next http.Handler) http.Handler {
+	if s.cfg.Peer == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == s.cfg.PeerPath {
+			s.cfg.Peer.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Shed has the page do without what costs most, because the box is hot:
+// previews, plots, and an overview each second. The media come first.
+func (s *Server) Shed(on bool) { s.shed.Store(on) }
+
 // Handler is the whole server without its sockets.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // TLS is how the page is encrypted: 1.2 at least, with forward secrecy and an
 // AEAD, 1.3 where the browser has it.
 func (s *Server) TLS() *tls.Config {
+	page := s.pageTLS()
+	if s.cfg.Peer != nil {
+		peer := &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.cfg.PeerCertificate, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}
+		page.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			if s.cfg.PeerCalls(h) {
+				return peer, nil
+			}
+			return nil, nil //nolint:nilnil // the page's own, as crypto/tls has it
+		}
+	}
+	return page
+}
+
+func (s *Server) pageTLS() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: s.cfg.Certificate,

@@ -74,6 +74,7 @@ type ManageSettings struct {
 	Name      string            `json:"name" required:"yes" format:"name" doc:"of the box, on the page and in telemetry"`
 	Language  string            `json:"language" default:"en" enum:"en|de" doc:"of the page where the browser asks for none that it has"`
 	Telemetry TelemetrySettings `json:"telemetry"`
+	Update    UpdateSettings    `json:"update"`
 	Page      PageSettings      `json:"page"`
 	Support   SupportSettings   `json:"support"`
 }

@@ -110,21 +110,6 @@ type SharedInterface struct {
 	Paths     []string `json:"paths"`
 }
 
-// Update is the state of the updater.
-type Update struct {
-	Available bool   `json:"available" doc:"the updater is built into this software"`
-	Reason    string `json:"reason,omitempty" doc:"why it is not"`
-	Running   string `json:"running_version"`
-	Slots     []Slot `json:"slots"`
-}
-
-// Slot is one of the two places of the software.
-type Slot struct {
-	Name    string `json:"name"`
-	State   string `json:"state" doc:"running, good, bad or empty"`
-	Version string `json:"version,omitempty"`
-}
-
 // Conditions is the list of conditions of all parts, the cleared ones of late
 // among them.
 type Conditions struct {

@@ -27,7 +27,7 @@ const (
 // triage order.
 func Catalogue() []health.Definition {
 	const s = time.Second
-	return []health.Definition{
+	return append([]health.Definition{
 		{Code: mediaUnreachable, Severity: health.Critical, HoldOn: 3 * s, HoldOff: 2 * s,
 			Text:   "The media plane does not answer",
 			Remedy: "See the logs of quartetd. Without a stored document it waits for one: set up input and destinations."},
@@ -43,7 +43,7 @@ func Catalogue() []health.Definition {
 		{Code: unclaimed, Severity: health.Warning, HoldOn: 60 * s,
 			Text:   "The box has not been claimed",
 			Remedy: "Open the page and enter the code on the label."},
-	}
+	}, updateCatalogue()...)
 }
 
 // viewer puts the overview together from all parts, at most once in a while,
@@ -115,7 +115,7 @@ func (v *viewer) refresh(ctx context.Context) ([]byte, error) {
 func (s *Server) look(ctx context.Context) Overview {
 	ctx, cancel := context.WithTimeout(ctx, mediaPatience)
 	defer cancel()
-	o := Overview{Time: s.cfg.Now(), Name: s.settings.get().Name, Telemetry: s.cfg.Telemetry.State(), Update: s.update(), SharedInterfaces: []SharedInterface{}}
+	o := Overview{Time: s.cfg.Now(), Name: s.settings.get().Name, Telemetry: s.cfg.Telemetry.State(), Update: s.cfg.Updater.State(ctx), SharedInterfaces: []SharedInterface{}}
 	var wg sync.WaitGroup
 	var mediaErr, networkErr error
 	wg.Go(func() {
@@ -212,7 +212,15 @@ func (s *Server) getConditions(c *call) (Conditions, error) {
 	return Conditions{Worst: worst, List: list}, nil
 }
 
+// errShed answers who asks for what a hot box does without.
+func errShed() error {
+	return fail(http.StatusServiceUnavailable, "shed", "the box is too hot: it does without previews and plots, so that the streams go on", "see its temperature and fan; they come back once it is cooler")
+}
+
 func (s *Server) getThumbnail(c *call) (file, error) {
+	if s.shed.Load() {
+		return file{}, errShed()
+	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), mediaPatience)
 	defer cancel()
 	p, err := s.cfg.Media.Thumbnail(ctx)
@@ -230,6 +238,9 @@ const (
 )
 
 func (s *Server) getHistory(_ *call, q HistoryQuery) (History, error) {
+	if s.shed.Load() {
+		return History{}, errShed()
+	}
 	if q.To == 0 {
 		q.To = s.cfg.Now().Unix()
 	}

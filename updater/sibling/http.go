@@ -14,12 +14,22 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Path is where the other box's requests come in.
 const Path = "/sibling/v1/lease"
+
+// Protocol is the word in a client's hello (ALPN) that tells a server that also
+// serves others, a box's page for one, that a sibling calls: only those are to be
+// asked for a certificate, because a browser would ask its user for one. What is
+// spoken then is HTTP/1.1.
+const Protocol = "quartet-sibling"
+
+// Calls tells whether a hello is a sibling's.
+func Calls(h *tls.ClientHelloInfo) bool { return slices.Contains(h.SupportedProtos, Protocol) }
 
 // maxMessage bounds what is read of a request or an answer.
 const maxMessage = 4 << 10
@@ -52,13 +62,13 @@ func (p Pin) is(certs []*x509.Certificate) bool {
 // ServerTLS is what a listener for Handler needs: this box's certificate, and
 // the wish for the other's, which Handler compares.
 func ServerTLS(own tls.Certificate) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}
 }
 
 // clientTLS believes nobody but the holder of the pinned key.
 func clientTLS(own tls.Certificate, peer Pin) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, NextProtos: []string{Protocol, "http/1.1"},
 		// Neither names nor authorities count here: VerifyConnection compares
 		// the key itself, for resumed connections, too.
 		InsecureSkipVerify: true, //nolint:gosec // G402: see VerifyConnection

@@ -31,6 +31,9 @@ func TestRefusalsInWords(t *testing.T) {
 			if r.Code != c.code || !strings.Contains(r.Error(), c.words) || !strings.Contains(r.Error(), addr) {
 				t.Errorf("%d: %v", r.Code, r)
 			}
+			if !r.FarEnd() {
+				t.Errorf("the far end has answered: %v", r)
+			}
 			if strings.Contains(r.Error(), "horse battery") {
 				t.Errorf("the error tells the secret: %v", r)
 			}
@@ -46,7 +49,7 @@ func closedPort(t *testing.T) string {
 func TestNoListener(t *testing.T) {
 	start := time.Now()
 	r := refusal(t, closedPort(t), Options{ConnectTimeout: 2 * time.Second})
-	if took := time.Since(start); r.Code != RejectRefused || took > 2*time.Second {
+	if took := time.Since(start); r.Code != RejectRefused || r.FarEnd() || took > 2*time.Second {
 		t.Errorf("%v after %v", r, took)
 	}
 }
@@ -59,7 +62,7 @@ func TestSilentHost(t *testing.T) {
 	defer u.Close()
 	start := time.Now()
 	r := refusal(t, u.LocalAddr().String(), Options{ConnectTimeout: 600 * time.Millisecond})
-	if took := time.Since(start); r.Code != RejectTimeout || took > 1200*time.Millisecond || !strings.Contains(r.Error(), "timed out") {
+	if took := time.Since(start); r.Code != RejectTimeout || r.FarEnd() || took > 1200*time.Millisecond || !strings.Contains(r.Error(), "timed out") {
 		t.Errorf("%v after %v", r, took)
 	}
 }

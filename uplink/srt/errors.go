@@ -108,6 +108,17 @@ func (e *RejectError) Error() string {
 
 func (e *RejectError) Unwrap() error { return e.Err }
 
+// FarEnd tells whether the far end itself answered, and refused: then there is a
+// way to it, and what is wrong lies between the two ends. A host on which nothing
+// listens is no far end.
+func (e *RejectError) FarEnd() bool {
+	switch e.Code {
+	case int(C.SRT_REJ_UNKNOWN), int(C.SRT_REJ_SYSTEM), RejectResource, int(C.SRT_REJ_IPE), RejectTimeout:
+		return false
+	}
+	return e.Code > 0
+}
+
 // RejectWords tells a reject code in plain words.
 func RejectWords(code int) string {
 	if w, ok := rejectWords[code]; ok {

@@ -54,6 +54,8 @@ type Snapshot struct {
 	Reliability []Reliability
 	Energy      Energy
 	Self        Self
+	Update      *Update // nil: there is no updater
+	Board       *Board  // nil: nothing is known of it
 }
 
 // Scopes of reliability.

@@ -94,6 +94,12 @@ func Take(n *Snapshot) *Sample {
 	}
 	takeConditions(s, n.Conditions)
 	takeSystem(s, &n.System)
+	if n.Update != nil {
+		takeUpdate(s, n.Update)
+	}
+	if n.Board != nil {
+		takeBoard(s, n.Board)
+	}
 	return s
 }
 
@@ -231,6 +237,9 @@ func Table() []Def {
 	defs(add, linkRows)
 	defs(add, receiveRows)
 	defs(add, sensorRows)
+	defs(add, boardRows)
+	defs(add, updateRows)
+	defs(add, slotRows)
 	return list
 }
 

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"quartet/device/config"
+	"quartet/device/control"
+	"quartet/device/health"
+	"quartet/updater"
+)
+
+// Times of a look.
+const (
+	mediaTime = 3 * time.Second // for quartetd's status
+	pageTime  = 4 * time.Second // for page and interface
+	oldReport = 2 * time.Second // a gateway reports five times a second
+)
+
+// probe is updater.Probe: what of the box works.
+type probe struct {
+	media    func(ctx context.Context) (control.Status, error)
+	claimed  func() bool
+	document func() error // fs.ErrNotExist: nobody has set the box up
+	page     func(ctx context.Context) error
+
+	mu     sync.Mutex // guards what follows
+	paths  map[string]lastPath
+	usedAt time.Time
+}
+
+// lastPath is what a path had counted at the look before.
+type lastPath struct {
+	dropped, lost uint64
+	usual         float64 // loss in percent, as it is when nothing is wrong
+}
+
+// Media implements updater.Probe.
+func (p *probe) Media(ctx context.Context) (updater.Media, error) {
+	var m updater.Media
+	err := p.document()
+	fresh := errors.Is(err, fs.ErrNotExist)
+	m.Expected = !fresh && p.claimed()
+	look, cancel := context.WithTimeout(ctx, pageTime)
+	m.Management = p.page(look) == nil
+	cancel()
+	look, cancel = context.WithTimeout(ctx, mediaTime)
+	defer cancel()
+	s, err := p.media(look)
+	switch {
+	case err == nil:
+		m.Answers, m.Input = true, s.Input.State == control.InputOK
+		for i := range s.Paths {
+			m.Paths = append(m.Paths, pathOf(&s.Paths[i]))
+		}
+		m.Strained = p.strained(&s)
+	case fresh:
+		// Without a document the media plane waits for one, and is as it should be.
+		m.Answers = true
+	case ctx.Err() != nil:
+		return updater.Media{}, ctx.Err()
+	}
+	return m, nil
+}
+
+// pathOf judges one path: it is up when packets leave on it, and where the far
+// end tells, when it says of late that they arrive.
+func pathOf(s *control.Path) updater.Path {
+	up := s.State == control.PathUp && s.BitrateBPS > 0
+	switch a := s.Arrival; {
+	case s.Shed: // what it would carry is withheld on purpose
+		up = s.State == control.PathUp
+	case a != nil:
+		up = up && a.AgeMS < float64(oldReport.Milliseconds())
+	case s.Profile == config.ProfileRTPFEC: // its far end would report
+		up = false
+	}
+	return updater.Path{Name: s.Name, Up: up, Reachable: up || s.Reachable}
+}
+
+// Loss beyond which a path is strained, in percent, if it is also half as much
+// again as usual there. What is usual is learnt over minutes: a line that always
+// loses something must not keep a box from its updates.
+const (
+	strainLoss = 1.0
+	strainMore = 1.5
+	usualTime  = 10 * time.Minute
+)
+
+// strained tells whether paths lose packets or are late now, more than usual.
+func (p *probe) strained(s *control.Status) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	since := now.Sub(p.usedAt)
+	p.usedAt = now
+	bad := false
+	for i := range s.Active {
+		switch s.Active[i].Code {
+		case health.PathOverload, health.GatewayLossy:
+			bad = true
+		}
+	}
+	next := make(map[string]lastPath, len(s.Paths))
+	for i := range s.Paths {
+		path := &s.Paths[i]
+		is := lastPath{dropped: path.QueueDropped + path.SendDropped, usual: path.SendLossPercent}
+		if path.Arrival != nil {
+			is.lost = path.Arrival.Merged.Lost
+		}
+		if was, ok := p.paths[path.Name]; ok && since < time.Minute {
+			bad = bad || is.dropped > was.dropped || is.lost > was.lost ||
+				path.SendLossPercent > strainLoss && path.SendLossPercent > strainMore*was.usual
+			is.usual = was.usual + (path.SendLossPercent-was.usual)*min(1, since.Seconds()/usualTime.Seconds())
+		}
+		next[path.Name] = is
+	}
+	p.paths = next
+	return bad
+}
+
+// ownPage asks the page and the interface over the network, as a browser does.
+type ownPage struct {
+	url  string
+	http *http.Client
+}
+
+// newOwnPage returns one that asks at the address of a listener, and takes only
+// the certificate that this box shows.
+func newOwnPage(at net.Addr, certificate func() (*tls.Certificate, error)) *ownPage {
+	host, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		host, port = at.String(), "443"
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if host = "127.0.0.1"; ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	t := &http.Transport{
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			// The certificate is the box's own: it is compared, not vouched for.
+			InsecureSkipVerify: true, //nolint:gosec // G402: see VerifyConnection
+			VerifyConnection: func(s tls.ConnectionState) error {
+				own, err := certificate()
+				if err != nil {
+					return err
+				}
+				if len(s.PeerCertificates) == 0 || !bytes.Equal(s.PeerCertificates[0].Raw, own.Certificate[0]) {
+					return errors.New("another certificate than this box's")
+				}
+				return nil
+			},
+		},
+		MaxIdleConns: 1, IdleConnTimeout: 10 * time.Second, DisableCompression: true,
+	}
+	return &ownPage{url: "https://" + net.JoinHostPort(host, port), http: &http.Client{Transport: t}}
+}
+
+// Ask returns nil if page and interface answer.
+func (o *ownPage) Ask(ctx context.Context) error {
+	for _, path := range []string{"/", "/api/v1/state"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.url+path, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := o.http.Do(req)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+		_ = resp.Body.Close()
+		if err != nil {
+			return err
+		}
+		// One that says it is busy lives: a flood is no fault of this version.
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+			return fmt.Errorf("%s answers %s", path, resp.Status)
+		}
+	}
+	return nil
+}
+
+func (o *ownPage) close() { o.http.CloseIdleConnections() }
