@@ -134,3 +134,13 @@ func (p *page) login() {
 		return err == nil
 	})
 }
+
+// again is the page for somebody who has not been there: another key is taken.
+func (p *page) again() *page {
+	q := &page{t: p.t, base: p.base}
+	q.client = &http.Client{Timeout: p.client.Timeout, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyPeerCertificate: q.verify},
+	}}
+	return q
+}

@@ -3,7 +3,12 @@
 package qemu
 
 import (
+	"bytes"
+	"encoding/hex"
+	"io"
+	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,6 +59,11 @@ func TestStage(t *testing.T) {
 	t.Run("streams", func(t *testing.T) { b.streams(t) })
 	t.Run("S10", func(t *testing.T) { b.security(t) })
 	t.Run("S9", func(t *testing.T) { b.openPorts(t) })
+	h := newHome(t)
+	t.Run("update", func(t *testing.T) { b.updates(t, h) })
+	t.Run("F21", func(t *testing.T) { b.broken(t, h, "1.2.0", "failed", "fell-back") })
+	t.Run("S8", func(t *testing.T) { b.refuses(t, h) })
+	t.Run("S17", func(t *testing.T) { b.resets(t) })
 }
 
 // starts looks at what started.
@@ -196,5 +206,64 @@ func (b *box) openPorts(t *testing.T) {
 		if !strings.Contains(rules, want) {
 			t.Errorf("S9: the firewall has no %q:\n%s", want, rules)
 		}
+	}
+}
+
+// resets has the box destroy its secrets, and looks for them on the raw disk
+// (S13).
+func (b *box) resets(t *testing.T) {
+	canaries := map[string]string{
+		"a path's passphrase":  b.studio.doc.Paths[0].Passphrase.Reveal(),
+		"the contribution key": b.studio.doc.Output.Key.Reveal(),
+		"the admin's password": password,
+	}
+	b.page.must("POST", "/api/v1/factory-reset", map[string]string{"serial": b.serial}, nil)
+	eventually(t, 3*time.Minute, "the box is unclaimed", func() bool {
+		var state struct{ Claimed bool }
+		_, err := b.page.again().do("GET", "/api/v1/state", nil, &state)
+		return err == nil && !state.Claimed
+	})
+	b.run("sync")
+	b.cut()
+	disk, err := os.Open(b.disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	raw := map[string][][]byte{}
+	for what, text := range canaries {
+		raw[what] = [][]byte{[]byte(text)}
+		if bin, err := hex.DecodeString(text); err == nil {
+			raw[what] = append(raw[what], bin)
+		}
+	}
+	if found := scan(t, disk, raw); len(found) > 0 {
+		t.Errorf("S13: on the raw disk after a factory reset: %v", found)
+	}
+}
+
+// scan reads a disk from end to end and names what is on it.
+func scan(t testing.TB, r io.Reader, canaries map[string][][]byte) (found []string) {
+	t.Helper()
+	const overlap = 256
+	buf := make([]byte, overlap+4<<20)
+	kept := 0
+	for {
+		n, err := io.ReadFull(r, buf[kept:])
+		for what, forms := range canaries {
+			for _, c := range forms {
+				if bytes.Contains(buf[:kept+n], c) && !slices.Contains(found, what) {
+					found = append(found, what)
+				}
+			}
+		}
+		if err != nil {
+			if err != io.EOF && err != io.ErrUnexpectedEOF {
+				t.Fatal(err)
+			}
+			return found
+		}
+		copy(buf, buf[len(buf)-overlap:])
+		kept = overlap
 	}
 }

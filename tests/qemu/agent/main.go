@@ -37,7 +37,7 @@ func main() {
 		if err := serve(); err != nil {
 			fmt.Fprintln(os.Stderr, "agent:", err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		<-time.After(200 * time.Millisecond)
 	}
 }
 

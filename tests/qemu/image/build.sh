@@ -3,8 +3,9 @@
 # arm64 user land, for QEMU. docs/lab-image.md explains it.
 #
 #   build.sh base OUT PROGRAMS                packages, tree, initramfs
-#   build.sh slot OUT VERSION [CHANGES]       versions/VERSION: rootfs, kernel
-#   build.sh bundle OUT VERSION CERT KEY      … as RAUC bundle
+#   build.sh slot OUT VERSION [CHANGES]       versions/VERSION: what a slot gets;
+#                                             CHANGES: a folder laid over the tree
+#   build.sh bundle OUT VERSION [COMPATIBLE]  … as RAUC bundle
 #   build.sh disk OUT VERSION                 disk.img with VERSION in both slots
 #
 # Nothing is done again whose inputs are as they were. Debian's packages come
@@ -13,9 +14,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../../.." && pwd)
 common=$repo/buildroot/board/common
-board=$repo/buildroot/board/qemu-virt
-# A panic and what ought to be one restart the box, and the boot loader counts.
-cmdline="console=ttyAMA0 quiet ro panic=5 oops=panic"
+external=$repo/buildroot
+board=$external/board/qemu-virt
+quartetctl=${QUARTETCTL:-$repo/build/quartetctl}
+floor=1.0.0
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 export LC_ALL=C TZ=UTC
 # One time for all files: the last commit's.
@@ -91,7 +93,7 @@ debs() {
 # Tree -------------------------------------------------------------------------
 
 tree() {
-	if fresh "$out/tree.stamp" "$out/debs" "$common" "$here/overlay" "$here/modules" "$here/build.sh" "$programs" && [ -d "$out/root" ]; then return; fi
+	if fresh "$out/tree.stamp" "$out/debs" "$common/overlay" "$here/overlay" "$here/modules" "$programs" && [ -d "$out/root" ]; then return; fi
 	say "tree"
 	local root=$out/root version module deb
 	rm -rf "$root" "$out/kernel"
@@ -139,16 +141,15 @@ tree() {
 	cp -a "$here/overlay/." "$root/"
 	# An emulated processor on a busy machine finds its disk late.
 	sed -i 's/device-timeout=15s/device-timeout=120s/' "$root/etc/fstab"
-	cp "$board/fw_env.config" "$root/etc/fw_env.config"
+	find "$root" -xdev -perm /6000 -type f -exec chmod a-s {} +
 	install -m 755 "$programs"/* "$root/usr/bin/"
+	rm -f "$root/usr/bin/quartet-gateway"
 	aarch64-linux-gnu-strip "$root"/usr/bin/quartet* 2>/dev/null || strip "$root"/usr/bin/quartet* || true
 
 	# u! (a user whose password is locked, too) is newer than this machine's
 	# sysusers may be; it knows no passwords anyway.
 	sed -i 's/^u! /u /' "$root"/usr/lib/sysusers.d/*.conf
 	systemd-sysusers --root="$root" 2>/dev/null
-	: >"$root/etc/machine-id"
-	ln -sfn ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 	ln -sfn /proc/self/mounts "$root/etc/mtab"
 	mkdir -p "$root"/etc/quartet "$root"/var/lib "$root"/proc "$root"/sys "$root"/dev "$root"/run "$root"/tmp
 	find "$root/etc/ssl/certs" -mindepth 1 -delete 2>/dev/null || true
@@ -158,10 +159,9 @@ tree() {
 	stamped "$out/tree.stamp"
 }
 
-# The initramfs: busybox, dmsetup, modules. Without /verity, which each version
-# has its own.
+# The initramfs: busybox, dmsetup, modules.
 initramfs() {
-	if fresh "$out/initramfs.stamp" "$out/tree.stamp" "$here/init" && [ -e "$out/initramfs.cpio" ]; then return; fi
+	if fresh "$out/initramfs.stamp" "$out/tree.stamp" "$here/init" && [ -e "$out/initramfs.zst" ]; then return; fi
 	say "initramfs"
 	local dir=$out/initramfs root=$out/root version lib module
 	version=$(basename "$root"/usr/lib/modules/*)
@@ -189,63 +189,81 @@ initramfs() {
 		basename "$module" >>"$dir/modules"
 	done <"$out/modules.list"
 	install -m 755 "$here/init" "$dir/init"
-	archive "$dir" >"$out/initramfs.cpio"
+	find "$dir" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
+	(cd "$dir" && find . -print0 | sort -z | cpio --quiet -o0 -H newc -R 0:0 --reproducible) | zstd -q -19 >"$out/initramfs.zst"
 	stamped "$out/initramfs.stamp"
-}
-
-archive() { # DIR: as cpio, the same bytes each time
-	find "$1" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
-	(cd "$1" && find . -print0 | sort -z | cpio --quiet -o0 -H newc -R 0:0 --reproducible)
 }
 
 # Versions ---------------------------------------------------------------------
 
+# keys makes development keys, and a repository whose root the images trust.
+keys() {
+	[ ! -e "$out/keys/root.json" ] || return 0
+	say "keys"
+	rm -rf "$out/keys" "$out/home"
+	sh "$external/scripts/dev-keys" "$out/keys" >/dev/null
+	"$quartetctl" repo init "$out/home" >/dev/null
+	"$quartetctl" repo root "$out/home" >"$out/keys/root.json"
+}
+
 slot() {
-	local version=$1 changes=${2:-} dir=$out/versions/$1 size
+	local version=$1 changes=${2:-} dir=$out/versions/$1 root=$out/versions/$1/root
 	mkdir -p "$dir"
-	if fresh "$dir/slot.stamp" "$out/tree.stamp" "$out/initramfs.stamp" ${changes:+"$changes"} && [ -e "$dir/rootfs.verity" ]; then return; fi
+	if fresh "$dir/slot.stamp" "$out/tree.stamp" "$out/initramfs.stamp" "$external/scripts" "$common/post-build.sh" "$board" "$out/keys/root.json" ${changes:+"$changes"} &&
+		[ -e "$dir/fit.itb" ]; then return; fi
 	say "version $version"
-	# A tree of links; what a version changes replaces the links.
-	rm -rf "$dir/root"
-	cp -al "$out/root" "$dir/root"
-	[ -z "$changes" ] || cp -a --remove-destination "$changes/." "$dir/root/"
-	rm -f "$dir/root/usr/lib/os-release" "$dir/root/etc/os-release"
-	cat >"$dir/root/usr/lib/os-release" <<-E
-		ID=quartet
-		NAME=Quartet
-		PRETTY_NAME="Quartet $version (lab)"
-		VERSION_ID=$version
-		IMAGE_VERSION=$version
-	E
-	ln -s ../usr/lib/os-release "$dir/root/etc/os-release"
-	rm -f "$dir/rootfs.verity"
-	mksquashfs "$dir/root" "$dir/rootfs.verity" -all-root -noappend -no-progress -quiet -comp zstd -Xcompression-level 9 >/dev/null
-	rm -rf "$dir/root"
-	truncate -s %4096 "$dir/rootfs.verity"
-	size=$(stat -c %s "$dir/rootfs.verity")
-	# The hash tree follows the data. The salt is the version, so that the same
-	# inputs give the same image.
-	local salt hash
-	salt=$(echo "$version" | sha256sum | cut -c1-64)
-	hash=$(veritysetup format --no-superblock --data-block-size=4096 --hash-block-size=4096 --data-blocks=$((size / 4096)) \
-		--hash-offset="$size" --salt="$salt" "$dir/rootfs.verity" "$dir/rootfs.verity" | sed -n 's/^Root hash: *//p')
-	rm -rf "$dir/verity"
-	mkdir "$dir/verity"
-	echo "$hash $salt $((size / 4096))" >"$dir/verity/verity"
-	{ cat "$out/initramfs.cpio"; archive "$dir/verity"; } | zstd -q -19 -T0 >"$dir/initramfs.zst"
-	cp "$out"/kernel/boot/vmlinuz-* "$dir/Image"
-	cp "$here/fit.its" "$dir/fit.its"
-	# The device tree of QEMU's machine, as the driver starts it; what a slot adds
-	# is which it is.
+	# A tree of links. What a version changes must be no link: it is removed first.
+	rm -rf "$root"
+	cp -al "$out/root" "$root"
+	rm -f "$root"/{usr/lib,etc}/os-release "$root"/etc/machine-id "$root"/etc/rauc/system.conf
+	[ -z "$changes" ] || cp -a --remove-destination "$changes/." "$root/"
+	# The same that Buildroot does last.
+	printf 'BOARD=qemu-virt\nVERSION=%s\nFLOOR=%s\nKEYS=%s\nRELEASE=\n' "$version" "$floor" "$out/keys" >"$dir/facts"
+	BR2_EXTERNAL_QUARTET_PATH=$external QUARTET_FACTS=$dir/facts BASE_DIR=$dir sh "$common/post-build.sh" "$root"
+	rm -f "$dir/rootfs.squashfs"
+	mksquashfs "$root" "$dir/rootfs.squashfs" -all-root -noappend -no-progress -quiet -comp zstd -Xcompression-level 9 >/dev/null
+	rm -rf "$root"
+	sh "$external/scripts/make-verity" "$dir/rootfs.squashfs" "$dir/rootfs.verity" "$dir/rootfs.table"
+	# The device tree of QEMU's machine, as the driver starts it.
 	qemu-system-aarch64 -M virt,acpi=off,dtb-randomness=off,dumpdtb="$dir/qemu.dtb" -cpu cortex-a53 -smp 2 -m 768 -display none 2>/dev/null
-	local s
-	for s in A B; do
-		cp "$dir/qemu.dtb" "$dir/$s.dtb"
-		fdtput -t s "$dir/$s.dtb" /chosen bootargs "$cmdline rauc.slot=$s"
-	done
-	(cd "$dir" && mkimage -f fit.its fit.itb >/dev/null)
-	rm -rf "$dir"/{Image,initramfs.zst,verity,fit.its,qemu.dtb,A.dtb,B.dtb}
+	. "$board/image.conf"
+	# Debian's U-Boot has no key of ours and does not look for a signature; the
+	# development key's is there all the same.
+	sh "$external/scripts/make-fit" --kernel "$(echo "$out"/kernel/boot/vmlinuz-*)" --load "$LOAD" --dtb "$dir/qemu.dtb" \
+		--table "$dir/rootfs.table" --ramdisk "$out/initramfs.zst" --args "$ARGS" --keys "$out/keys" --out "$dir/fit.itb"
+	rm -f "$dir"/{rootfs.squashfs,rootfs.table,qemu.dtb,facts}
 	stamped "$dir/slot.stamp"
+}
+
+# bundle makes the RAUC bundle of a version, for COMPATIBLE in place of this
+# board's if it is given.
+bundle() {
+	local version=$1 compatible=${2:-quartet-qemu-virt} dir=$out/versions/$1
+	local file=$dir/$compatible-$version.raucb work=$dir/bundle
+	if fresh "$file.stamp" "$dir/slot.stamp" && [ -e "$file" ]; then return; fi
+	say "bundle $version for $compatible"
+	rm -rf "$work" "$file"
+	mkdir "$work"
+	ln "$dir/rootfs.verity" "$work/rootfs.img"
+	ln "$dir/fit.itb" "$work/boot.img"
+	# As board/common/post-image.sh.
+	cat >"$work/manifest.raucm" <<-E
+		[update]
+		compatible=$compatible
+		version=$version
+
+		[bundle]
+		format=verity
+
+		[image.rootfs]
+		filename=rootfs.img
+
+		[image.boot]
+		filename=boot.img
+	E
+	rauc bundle --cert="$out/keys/bundle.pem" --key="$out/keys/bundle.key" "$work" "$file" >"$dir/rauc.log" 2>&1 || { cat "$dir/rauc.log" >&2; exit 1; }
+	rm -rf "$work" "$dir/rauc.log"
+	stamped "$file.stamp"
 }
 
 disk() {
@@ -293,10 +311,14 @@ base)
 	tree
 	initramfs
 	;;
-slot) slot "$3" "${4:-}" ;;
+slot)
+	keys
+	slot "$3" "${4:-}"
+	;;
+bundle) bundle "$3" "${4:-}" ;;
 disk) disk "$3" ;;
 *)
-	sed -n '2,12s/^# \{0,1\}//p' "$0"
+	sed -n '2,14s/^# \{0,1\}//p' "$0"
 	exit 2
 	;;
 esac
