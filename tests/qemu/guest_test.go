@@ -225,12 +225,12 @@ func (g *guest) put(path string, content []byte) {
 	}
 }
 
-// up waits until the box's agent answers after a start.
+// up waits until the box has started as far as its management plane.
 func (g *guest) up(limit time.Duration) {
 	g.t.Helper()
 	g.eventually(limit, "the box has started", func() bool {
-		out, ok := g.try("echo here", 2*time.Second)
-		return ok && out == "here"
+		out, ok := g.try("systemctl is-active quartet-manage", 10*time.Second)
+		return ok && out == "active"
 	})
 }
 

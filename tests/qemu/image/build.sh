@@ -117,6 +117,7 @@ tree() {
 		find "$root"/usr/lib/systemd/system "$root"/etc/systemd -name "$unit.*" -exec rm -rf {} +
 	done
 	rm -rf "$root"/etc/systemd/system/*.wants
+	find "$root"/usr/lib/systemd/system -xtype l -delete
 
 	# The kernel's modules: those that are named, and what they need.
 	version=$(basename "$out"/kernel/lib/modules/*)
@@ -154,8 +155,8 @@ tree() {
 	mkdir -p "$root"/etc/quartet "$root"/var/lib "$root"/proc "$root"/sys "$root"/dev "$root"/run "$root"/tmp
 	find "$root/etc/ssl/certs" -mindepth 1 -delete 2>/dev/null || true
 	cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
-	systemctl --root="$root" preset-all --preset-mode=full 2>/dev/null
-	systemctl --root="$root" set-default multi-user.target 2>/dev/null
+	systemctl --root="$root" preset-all --preset-mode=full >"$out/preset.log" 2>&1 || { cat "$out/preset.log" >&2; exit 1; }
+	ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
 	stamped "$out/tree.stamp"
 }
 
