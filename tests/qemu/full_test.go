@@ -30,7 +30,7 @@ func (b *box) start(t *testing.T) {
 	b.guest = boot(t, b.disk)
 	b.page = b.guest.page()
 	b.page.key = key
-	b.up(4 * time.Minute)
+	b.up(startLimit)
 }
 
 // TestF21 has more versions that do not work: one hangs the machine, one starts
@@ -68,7 +68,7 @@ func TestPowerCycles(t *testing.T) {
 	disk := newDisk(t)
 	for i := range 10 {
 		g := boot(t, disk)
-		g.up(4 * time.Minute)
+		g.up(startLimit)
 		g.page().answers(3 * time.Minute)
 		if boots := g.boots(); boots != "a" {
 			t.Fatalf("start %d: U-Boot started %q", i, boots)
@@ -186,7 +186,7 @@ func TestF20(t *testing.T) {
 	}
 	for i, file := range copies {
 		g := boot(t, file)
-		g.up(4 * time.Minute)
+		g.up(startLimit)
 		g.page().answers(4 * time.Minute)
 		version := g.run("sed -n 's/^VERSION=//p' /usr/share/quartet/image.env")
 		slots := g.run("rauc status --output-format=shell | grep -E 'BOOT_STATUS|SLOT_STATE' | tr '\\n' ' '")

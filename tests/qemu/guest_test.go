@@ -40,6 +40,10 @@ var machine = []string{
 	"-nodefaults", "-display", "none",
 }
 
+// startLimit is for a machine that does other things as well; alone it takes
+// under a minute.
+const startLimit = 8 * time.Minute
+
 // newDisk copies the image's disk, sparsely.
 func newDisk(t testing.TB) string {
 	t.Helper()

@@ -31,7 +31,7 @@ var labelCode = regexp.MustCompile(`Claim code\s+(\S+)`)
 func provisioned(t *testing.T, disk, serial string) *box {
 	t.Helper()
 	g := boot(t, disk)
-	g.up(4 * time.Minute)
+	g.up(startLimit)
 	label := g.run("quartetctl provision --file /etc/quartet/provision.v1.json --serial " + serial + " --product 'Quartet lab' && systemctl restart quartet-manage quartet-netd")
 	m := labelCode.FindStringSubmatch(label)
 	if m == nil {

@@ -141,7 +141,7 @@ tree() {
 	cp -a "$common/overlay/." "$root/"
 	cp -a "$here/overlay/." "$root/"
 	# An emulated processor on a busy machine finds its disk late.
-	sed -i 's/device-timeout=15s/device-timeout=120s/' "$root/etc/fstab"
+	sed -i 's/device-timeout=15s/device-timeout=300s/' "$root/etc/fstab"
 	find "$root" -xdev -perm /6000 -type f -exec chmod a-s {} +
 	install -m 755 "$programs"/* "$root/usr/bin/"
 	rm -f "$root/usr/bin/quartet-gateway"
@@ -191,7 +191,7 @@ initramfs() {
 	done <"$out/modules.list"
 	install -m 755 "$here/init" "$dir/init"
 	find "$dir" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
-	(cd "$dir" && find . -print0 | sort -z | cpio --quiet -o0 -H newc -R 0:0 --reproducible) | zstd -q -19 >"$out/initramfs.zst"
+	(cd "$dir" && find . -print0 | sort -z | cpio --quiet -o0 -H newc -R 0:0 --reproducible) | zstd -q -6 >"$out/initramfs.zst"
 	stamped "$out/initramfs.stamp"
 }
 
