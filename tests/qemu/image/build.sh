@@ -113,7 +113,7 @@ tree() {
 	local unit
 	for unit in ldconfig systemd-binfmt systemd-hwdb-update systemd-logind systemd-user-sessions e2scrub_reap systemd-hostnamed \
 		systemd-pcrphase systemd-pcrphase-sysinit systemd-tpm2-setup systemd-tpm2-setup-early systemd-pcrextend systemd-firstboot \
-		systemd-update-done systemd-journal-catalog-update systemd-ask-password-console systemd-ask-password-wall dpkg-db-backup; do
+		systemd-update-done getty-static systemd-journal-catalog-update systemd-ask-password-console systemd-ask-password-wall dpkg-db-backup; do
 		find "$root"/usr/lib/systemd/system "$root"/etc/systemd -name "$unit.*" -exec rm -rf {} +
 	done
 	rm -rf "$root"/etc/systemd/system/*.wants
