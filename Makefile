@@ -61,8 +61,11 @@ build: $(SRTLIB) ## all programs, into build/; with the page where there is Node
 	$(GO) build $(BUILDFLAGS) -o $(BUILD)/ $(addprefix ./cmd/,$(PROGRAMS)) ./tests/relay/cmd/relay
 
 .PHONY: demo
-demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed, INPUT=/dev/video0 for a device)
-	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') $(DEMO_FLAGS)
+demo: deps-build+demo build ## the whole chain with a live picture (DURATION=30 ends by itself, INPUT=udp://… for your own feed, INPUT=/dev/video0 for a device, TELEMETRY=0 without a telemetry home)
+	@[ -x $(COLLECTOR) ] || [ "$(TELEMETRY)" = 0 ] || { echo "make: building an OpenTelemetry Collector, the demo's telemetry home: once, a minute or three (TELEMETRY=0 does without)"; \
+		$(MAKE) --no-print-directory $(COLLECTOR) >$(BUILD)/otelcol.log 2>&1 || echo "make: no telemetry home in this demo: the Collector could not be built, see $(BUILD)/otelcol.log" >&2; }
+	@exec $(BUILD)/quartetctl demo --bin $(BUILD) $(if $(DURATION),--duration $(DURATION)) $(if $(INPUT),--input '$(INPUT)') \
+		$$([ -x $(COLLECTOR) ] && [ "$(TELEMETRY)" != 0 ] && echo --collector $(COLLECTOR)) $(DEMO_FLAGS)
 
 # $(call tests,FLAGS): the tests of pure logic in parallel, then those of
 # REALTIME; both even if the first fail. The latter always run: they start
@@ -181,7 +184,7 @@ endef
 .PHONY: test-qemu
 test-qemu: deps-build+qemu build build-arm64 ## the firmware in an emulated box: boots, streams, updates, comes back; ≤15 minutes
 	$(lab-image)
-	$(GO) test -vet=off -count=1 -tags qemu -timeout 15m -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) $(QEMU_FLAGS)
+	$(GO) test -vet=off -count=1 -tags qemu -timeout 30m -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) $(QEMU_FLAGS)
 
 .PHONY: test-qemu-full
 test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, power cuts, watchdog, network; hours
@@ -191,6 +194,25 @@ test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, p
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.4.0 $(IMAGE)/broken/mute
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.4.0
 	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) -full $(QEMU_FLAGS)
+
+# The version of a source archive is what updates compare: a tag, or a
+# pre-release of nothing.
+SOURCE_VERSION := $(or $(SOURCE),$(patsubst v%,%,$(shell git describe --tags --exact-match 2>/dev/null)),0.0.0-dev)
+.PHONY: source
+source: deps-build page ## the tree with vendor/ and the page, for Buildroot, into build/source/ (SOURCE=1.4.0); then built from it, offline
+	buildroot/scripts/source $(SOURCE_VERSION) $(BUILD)/source
+	CGO_LDFLAGS="$(CGO_LDFLAGS)" buildroot/scripts/source --check $(BUILD)/source/quartet-$(SOURCE_VERSION).tar.gz
+
+.PHONY: check-buildroot
+check-buildroot: ## BUILDROOT=dir, a checkout of Buildroot: are buildroot/ and its configurations whole?
+	@if [ -z "$(BUILDROOT)" ]; then echo "check-buildroot: NOT RUN: give BUILDROOT=dir, a checkout of Buildroot 2026.08"; \
+	else buildroot/scripts/check "$(BUILDROOT)"; fi
+
+.PHONY: sbom
+sbom: build ## what our programs are made of (CycloneDX), into build/sbom.cdx.json
+	$(GO) run ./buildroot/sbom -version "$(VERSION)" -epoch $$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+		-lock $(UI)/package-lock.json -out $(BUILD)/sbom.cdx.json $(addprefix $(BUILD)/,$(PROGRAMS))
+	@echo $(BUILD)/sbom.cdx.json
 
 .PHONY: clean
 clean: ## remove build/

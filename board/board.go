@@ -25,7 +25,9 @@ type Board struct {
 	Status   LED // the one light that everybody looks at
 	Identify LED // which box of the rack it is; nil: Status does both
 
-	// FactoryReset and Claim are nil where the front has no such button.
+	// FactoryReset and Claim are nil where the front has no such button. The first
+	// returns the box to its delivery; the second releases its claim, for somebody
+	// who has lost the password and has the label's code.
 	FactoryReset, Claim Button
 
 	Temperatures []Temperature
@@ -150,6 +152,9 @@ type Reading struct {
 type Supply interface {
 	Name() string
 	Read() (Reading, error)
+	// Limits are the voltages between which the maker wants it to stay; 0: not
+	// told.
+	Limits() (low, high float64)
 }
 
 // Contact is an input that is open or closed.

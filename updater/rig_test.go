@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"quartet/updater/durable"
-	"quartet/updater/durable/powercut"
+	"quartet/device/durable"
+	"quartet/device/durable/powercut"
 	"quartet/updater/rauc/raucfake"
 	"quartet/updater/repository"
 	"quartet/updater/trust"
@@ -32,8 +32,8 @@ type rig struct {
 	homeDir string
 	rauc    *raucfake.Box
 	power   *power
-	state   *powercut.Folder
-	trusted *powercut.Folder
+	state   *powercut.Disk
+	trusted *powercut.Disk
 	bundles string
 	serial  string
 	policy  Policy
@@ -168,36 +168,36 @@ func (p *power) take() (dead, last bool) {
 
 func (p *power) step(string) error {
 	if dead, last := p.take(); dead || last {
-		return powercut.Err
+		return powercut.ErrPower
 	}
 	return nil
 }
 
 // metered is a folder on that power.
 type metered struct {
-	*powercut.Folder
+	*powercut.Disk
 	p *power
 }
 
 func (m metered) do(f func() error) error {
 	dead, last := m.p.take()
 	if dead {
-		return powercut.Err
+		return powercut.ErrPower
 	}
 	if last {
-		m.Steps = 1
+		m.Fuse(0)
 	}
 	return f()
 }
 
 func (m metered) Write(name string, b []byte) error {
-	return m.do(func() error { return m.Folder.Write(name, b) })
+	return m.do(func() error { return m.Disk.Write(name, b) })
 }
 func (m metered) Rename(a, b string) error {
-	return m.do(func() error { return m.Folder.Rename(a, b) })
+	return m.do(func() error { return m.Disk.Rename(a, b) })
 }
-func (m metered) Remove(n string) error { return m.do(func() error { return m.Folder.Remove(n) }) }
-func (m metered) Sync() error           { return m.do(m.Folder.Sync) }
+func (m metered) Remove(n string) error { return m.do(func() error { return m.Disk.Remove(n) }) }
+func (m metered) Sync() error           { return m.do(m.Disk.Sync) }
 
 var _ durable.Folder = metered{}
 
@@ -282,12 +282,13 @@ func (r *rig) boot() {
 	r.t.Fatal("nothing boots")
 }
 
-// cutAndBoot takes the power away and gives it back.
-func (r *rig) cutAndBoot(kept bool) {
+// cutAndBoot takes the power away and gives it back, with the disks in one of the
+// states that they may be in.
+func (r *rig) cutAndBoot(which int) {
 	r.t.Helper()
 	r.stop()
-	r.state.Restore(kept)
-	r.trusted.Restore(kept)
+	r.state.Restore(which)
+	r.trusted.Restore(which)
 	r.power.left = -1
 	if !r.rauc.Bootable() {
 		// Both counters used up is a case of its own; here it must not happen.

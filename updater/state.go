@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"quartet/updater/durable"
+	"quartet/device/durable"
 	"quartet/updater/trust"
 )
 

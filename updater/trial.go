@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"time"
 
-	"quartet/updater/durable"
+	"quartet/device/durable"
 	"quartet/updater/trust"
 )
 

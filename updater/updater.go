@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"quartet/updater/durable"
+	"quartet/device/durable"
 	"quartet/updater/rauc"
 	"quartet/updater/trust"
 )

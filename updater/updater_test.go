@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"quartet/updater/durable/powercut"
 	"quartet/updater/trust"
 )
 
@@ -200,7 +199,6 @@ func TestF20PowerCutAtEveryWrite(t *testing.T) {
 			r := rigged(t)
 			r.rauc.ActivateInstalled = step%4 == 3 // RAUC's default, too
 			r.publish("1.1.0", trust.Custom{})
-			r.state.Torn, r.trusted.Torn = powercut.Torn(step%3), powercut.Torn(step%3)
 			r.power.left = step
 			r.start()
 			defer func() { r.stop() }()
@@ -210,7 +208,7 @@ func TestF20PowerCutAtEveryWrite(t *testing.T) {
 				return
 			}
 			cuts++
-			r.cutAndBoot(step%2 == 0)
+			r.cutAndBoot(step)
 			r.until(80*time.Hour, "at 1.1.0 after the cut", runs("1.1.0"))
 			if n := strings.Count(r.events(), string(Confirmed)); n > 1 {
 				t.Errorf("step %d: confirmed %d times", step, n)
@@ -219,7 +217,7 @@ func TestF20PowerCutAtEveryWrite(t *testing.T) {
 				t.Errorf("step %d: blocked %v", step, r.u.Blocked())
 			}
 			// Cut again, right after: it stays.
-			r.cutAndBoot(true)
+			r.cutAndBoot(-1)
 			r.until(time.Hour, "at 1.1.0 for good", runs("1.1.0"))
 		})
 		if over || t.Failed() {
@@ -248,7 +246,6 @@ func TestF20PowerCutOnTheWayBack(t *testing.T) {
 			r.start()
 			defer func() { r.stop() }()
 			r.until(30*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
-			r.state.Torn = powercut.Torn(step % 3)
 			r.power.mu.Lock()
 			r.power.left = step
 			r.power.mu.Unlock()
@@ -259,7 +256,7 @@ func TestF20PowerCutOnTheWayBack(t *testing.T) {
 				return
 			}
 			cuts++
-			r.cutAndBoot(step%2 == 0)
+			r.cutAndBoot(step)
 			r.until(30*time.Hour, "back after the cut", back)
 		})
 		if over || t.Failed() {

@@ -150,7 +150,10 @@ type supply struct {
 	root                 Root
 	name                 string
 	volts, amperes, watt string // paths; empty: not measured
+	low, high            float64
 }
+
+func (s *supply) Limits() (low, high float64) { return s.low, s.high }
 
 func (s *supply) Name() string { return s.name }
 
@@ -186,6 +189,7 @@ func (r Root) Supplies() []board.Supply {
 		// INA2xx: in0 is the shunt, in1 the bus.
 		if v := filepath.Join(dir, "in1_input"); exists(v) {
 			s.volts = v
+			s.low, s.high = r.volts(dir, "in1_lcrit", "in1_min"), r.volts(dir, "in1_crit", "in1_max")
 		}
 		if a := filepath.Join(dir, "curr1_input"); exists(a) {
 			s.amperes = a
@@ -193,6 +197,16 @@ func (r Root) Supplies() []board.Supply {
 		list = append(list, s)
 	}
 	return list
+}
+
+// volts is the first of some limits that is there and set, 0 if there is none.
+func (r Root) volts(dir string, names ...string) float64 {
+	for _, name := range names {
+		if n, err := r.number(filepath.Join(dir, name)); err == nil && n > 0 {
+			return float64(n) / 1e3
+		}
+	}
+	return 0
 }
 
 func exists(path string) bool {

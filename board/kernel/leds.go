@@ -3,8 +3,11 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"quartet/board"
 )
@@ -74,10 +77,13 @@ func (l *led) set(dir string, on bool, rhythm board.Rhythm) error {
 	file := func(name string) string { return filepath.Join(dir, name) }
 	lit, dark := rhythm.Period()
 	if on && lit > 0 {
-		if err := l.root.write(file("trigger"), "timer"); err != nil {
-			return err
+		// Once more would put the light out and make the two files anew.
+		if now, err := l.root.text(file("trigger")); err != nil || !strings.Contains(now, "[timer]") {
+			if err := l.root.write(file("trigger"), "timer"); err != nil {
+				return err
+			}
 		}
-		if err := l.root.write(file("delay_on"), decimal(int(lit.Milliseconds()))); err != nil {
+		if err := l.root.writeSoon(file("delay_on"), decimal(int(lit.Milliseconds()))); err != nil {
 			return err
 		}
 		return l.root.write(file("delay_off"), decimal(int(dark.Milliseconds())))
@@ -93,6 +99,23 @@ func (l *led) set(dir string, on bool, rhythm board.Rhythm) error {
 		most = 255
 	}
 	return l.root.write(file("brightness"), strconv.FormatInt(most, 10))
+}
+
+// The files of a trigger are root's when the kernel makes them; udev gives them to
+// the program's group a moment later.
+const (
+	givenTries = 20
+	givenWait  = 25 * time.Millisecond
+)
+
+func (r Root) writeSoon(path, text string) (err error) {
+	for range givenTries {
+		if err = r.write(path, text); !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		time.Sleep(givenWait)
+	}
+	return err
 }
 
 func decimal(n int) string { return strconv.Itoa(n) }

@@ -42,7 +42,7 @@ func Identifying() board.Light { return board.Light{Colour: board.White, Rhythm:
 // wrong, and that is known.
 func Healthy(s State) bool { return s.Known && s.Worst != "critical" }
 
-// Times of the factory-reset button.
+// Times of the factory-reset button and of the claim button.
 const (
 	ArmAfter   = 3 * time.Second  // held for so long: the light warns
 	ResetAfter = 10 * time.Second // and for so long: at its release the box is reset
@@ -66,7 +66,7 @@ const (
 	Tap           // pressed and released within ArmAfter
 	Armed         // held: what follows is a reset
 	Ready         // held for long enough
-	Reset         // released then
+	Reset         // released then: what the button is for
 	Abandon       // released before
 	Stuck
 )
@@ -106,13 +106,20 @@ func (h *Hold) State(now time.Duration) Event {
 	return Armed
 }
 
-// Holding is the light while the reset button is held, and whether it has one.
-func Holding(e Event) (board.Light, bool) {
+// Colours of the light while a button is held: red destroys, blue asks somebody to
+// claim the box.
+const (
+	ResetColour = board.Red
+	ClaimColour = board.Blue
+)
+
+// Holding is the light while a button is held, and whether it has one.
+func Holding(e Event, c board.Colour) (board.Light, bool) {
 	switch e {
 	case Armed:
-		return board.Light{Colour: board.Red, Rhythm: board.Slow}, true
+		return board.Light{Colour: c, Rhythm: board.Slow}, true
 	case Ready:
-		return board.Light{Colour: board.Red, Rhythm: board.Steady}, true
+		return board.Light{Colour: c, Rhythm: board.Steady}, true
 	}
 	return board.Light{}, false
 }

@@ -46,7 +46,7 @@ func TestHold(t *testing.T) {
 		if got := h.State(time.Minute + tc.held); got != tc.while {
 			t.Errorf("held for %v: %v, want %v", tc.held, got, tc.while)
 		}
-		if _, lit := Holding(h.State(time.Minute + tc.held)); lit != (tc.while == Armed || tc.while == Ready) {
+		if _, lit := Holding(h.State(time.Minute+tc.held), ResetColour); lit != (tc.while == Armed || tc.while == Ready) {
 			t.Errorf("held for %v: light %v", tc.held, lit)
 		}
 		if got := h.Change(false, time.Minute+tc.held); got != tc.then {

@@ -228,9 +228,15 @@ func (c *Config) Frame() int64 {
 
 // lead is how far timestamps are ahead of the clock when a frame's first
 // packet leaves: what the encoder's buffer may hold, and what frames may come
-// late by. A receiver's decoder adds it to the latency.
+// late by. Sound has the less of it by SoundAhead, and comes no sooner than the
+// picture of its time. What is decoded first has more threads to wait for. A
+// receiver's decoder adds it to the latency.
 func (c *Config) lead() time.Duration {
-	return time.Duration(c.Video.VBVMS)*time.Millisecond + 50*time.Millisecond
+	late := 50 * time.Millisecond
+	if c.Input.Kind == InputTS {
+		late = 100 * time.Millisecond
+	}
+	return time.Duration(c.Video.VBVMS)*time.Millisecond + late
 }
 
 // Hash names the parameters that a slate depends on.

@@ -41,8 +41,11 @@ func (r *recorder) sound(t testing.TB, rate int64, pids int) {
 	defer r.mu.Unlock()
 	var cc mpegts.Continuity
 	var lastPCR mpegts.PCR
-	var lastAt, lastPAT time.Duration
+	var lastAt, lastPAT, stood time.Duration
 	seen := false
+	var from mpegts.PCR // of a second
+	var fromAt time.Duration
+	pulled := 0.0
 	last := map[mpegts.PID]mpegts.Timestamp{}
 	for i := range r.at {
 		p := mpegts.Packet(r.ts[i*mpegts.PacketSize : (i+1)*mpegts.PacketSize])
@@ -57,10 +60,19 @@ func (r *recorder) sound(t testing.TB, rate int64, pids int) {
 					t.Errorf("packet %d at %v: PCR off by %v, %v after the last", i, r.at[i], d, r.at[i]-lastAt)
 				}
 			}
+			switch took := r.at[i] - fromAt; {
+			case !seen || p.Discontinuity():
+				from, fromAt = v, r.at[i]
+			case took >= time.Second:
+				off := float64(mpegts.TicksToDuration(v.Diff(from))-took) / float64(took)
+				pulled = max(pulled, off, -off)
+				from, fromAt = v, r.at[i]
+			}
 			seen, lastPCR, lastAt = true, v, r.at[i]
 		}
-		if i > 0 && r.at[i]-r.at[i-1] > 150*time.Millisecond && lastPAT > 0 {
-			lastPAT += r.at[i] - r.at[i-1] // this machine stood still
+		if i > 0 && r.at[i]-r.at[i-1] > 150*time.Millisecond && lastPAT > 0 { // this machine stood still
+			lastPAT += r.at[i] - r.at[i-1]
+			stood = r.at[i]
 		}
 		if p.PID() == mpegts.PATPID {
 			if gap := r.at[i] - lastPAT; lastPAT > 0 && gap > 600*time.Millisecond {
@@ -79,9 +91,18 @@ func (r *recorder) sound(t testing.TB, rate int64, pids int) {
 			t.Errorf("at %v, PID %d: DTS goes back by %d ticks", r.at[i], p.PID(), before.Diff(ts))
 		}
 		last[p.PID()] = ts
+		if stood > 0 && r.at[i]-stood < time.Second {
+			continue // what was on its way meanwhile comes late
+		}
 		if ahead := ts.Diff(lastPCR.Timestamp()); ahead < 0 || ahead > mpegts.PTSHz {
 			t.Errorf("at %v, PID %d: DTS %d ms ahead of the clock", r.at[i], p.PID(), ahead/90)
 		}
+	}
+	if r.pull > 0 {
+		t.Logf("over a second, the clock runs off by %.2f ppm at most", pulled*1e6)
+	}
+	if pulled > r.pull+1e-6 {
+		t.Errorf("over a second, the clock runs off by %.1f ppm, want %.0f", pulled*1e6, r.pull*1e6)
 	}
 	if st := cc.Stats(); st.PIDs != pids {
 		t.Errorf("%d PIDs, want %d: %+v", st.PIDs, pids, st)

@@ -7,7 +7,7 @@ const (
 	// engine's media time is made up.
 	slewFor = 20.0 // s
 	// slewMost bounds what is made up, as a part of the rate.
-	slewMost = 50e-6
+	slewMost = 15e-6
 	// slewStep is an error that is no drift: the engine's time has jumped.
 	slewStep = 100 * time.Millisecond
 )

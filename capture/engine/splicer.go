@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"quartet/capture/mpegts"
@@ -26,6 +27,7 @@ const (
 	// which is asked for two frames earlier.
 	settleFor    = 200 * time.Millisecond
 	settleFrames = 6
+	settleSounds = 16
 	// askAgain is when a key frame that was asked for is asked for again.
 	askAgain = 400 * time.Millisecond
 	// siEvery is how often the SDT is sent (ETSI EN 300 468: 2 s).
@@ -33,8 +35,14 @@ const (
 	// strayed is how far a run's timestamps may move from the clock before it
 	// counts as a new one.
 	strayed = time.Second
-	// lateFrames in a row without one in time move the run's timestamps.
+	// lateFrames in a row without one in time move the run's timestamps, and so
+	// do lateSounds of a PID.
 	lateFrames = 12
+	lateSounds = 32
+	// soundSlack is how much later than before it goes on air a run's sound may
+	// come: the engine waits so long for sound that is later than usual
+	// (genlock's soundLate).
+	soundSlack = 45 * time.Millisecond
 )
 
 // spliceConfig is what a splicer is made of.
@@ -115,8 +123,11 @@ type runState struct {
 	ref      mpegts.Timestamp // of the first picture
 	late     [settleFrames]int64
 	frames   int
+	sounds   [settleSounds]int64 // how late sound comes, like late
+	heard    int
 	asked    time.Duration
 	overdue  int
+	unheard  int // sounds in a row that came after their time
 	hasTable [2]bool
 }
 
@@ -159,6 +170,13 @@ func (s *splicer) enginePacket(at time.Duration, p mpegts.Packet) {
 		}
 		copy(s.psi[i][:], p)
 		s.run.hasTable[i] = true
+	}
+	if p.PUSI() && pid != s.cfg.pcrPID && s.pids[pid] != nil && s.run.seen {
+		if pts, ok := p.PTS(); ok {
+			r := &s.run
+			r.sounds[r.heard%settleSounds] = s.out.Clock(at) - pts.Diff(r.ref)*300 + mpegts.DurationToTicks(s.cfg.ahead)
+			r.heard++
+		}
 	}
 	if s.origin == FromEngine {
 		s.through(p)
@@ -205,12 +223,13 @@ func (s *splicer) picture(at time.Duration, p mpegts.Packet) {
 	}
 }
 
-// latest returns how late frames of the run come at the most, as the clock at
-// which a frame with DTS ref would.
-func (r *runState) latest() int64 {
-	worst := r.late[0]
-	for _, v := range r.late {
-		worst = max(worst, v)
+// due returns the clock at which a frame with DTS ref is to be shown: so late
+// that frames and sounds, as they came of late, are there before their time.
+func (s *splicer) due() int64 {
+	r := &s.run
+	worst := slices.Max(r.late[:min(r.frames, settleFrames)]) + mpegts.DurationToTicks(s.cfg.lead)
+	if r.heard > 0 {
+		worst = max(worst, slices.Max(r.sounds[:min(r.heard, settleSounds)])+mpegts.DurationToTicks(soundSlack))
 	}
 	return worst
 }
@@ -218,8 +237,7 @@ func (r *runState) latest() int64 {
 // air puts the engine on air; its next picture has this DTS.
 func (s *splicer) air(at time.Duration, dts mpegts.Timestamp) {
 	r := &s.run
-	due := r.latest() + dts.Diff(r.ref)*300 + mpegts.DurationToTicks(s.cfg.lead)
-	s.begin(at, FromEngine, due, dts)
+	s.begin(at, FromEngine, s.due()+dts.Diff(r.ref)*300, dts)
 	for i := range s.psi {
 		if r.hasTable[i] {
 			s.through(mpegts.Packet(s.psi[i][:]))
@@ -238,7 +256,7 @@ func (s *splicer) begin(at time.Duration, o Origin, due int64, dts mpegts.Timest
 	for _, p := range s.pids {
 		p.open = false
 	}
-	s.run.overdue = 0
+	s.run.overdue, s.run.unheard = 0, 0
 	s.become(at, o)
 }
 
@@ -267,12 +285,14 @@ func (s *splicer) check(at time.Duration, clock int64, dts mpegts.Timestamp) {
 	}
 	if ahead >= 0 {
 		s.run.overdue = 0
-		return
+	} else {
+		s.run.overdue++
+		s.stats.LateFrames++
 	}
-	s.stats.LateFrames++
-	if s.run.overdue++; s.run.overdue >= lateFrames {
+	if s.run.overdue >= lateFrames || s.run.unheard >= lateSounds {
 		s.stats.Moves++
-		s.begin(at, FromEngine, clock+mpegts.DurationToTicks(s.cfg.lead), dts)
+		s.begin(at, FromEngine, s.due()+dts.Diff(s.run.ref)*300, dts)
+		s.cfg.keyFrame()
 	}
 }
 
@@ -320,8 +340,13 @@ func (s *splicer) through(p mpegts.Packet) {
 	if q.PUSI() && st.seen {
 		ahead := st.last - s.out.Clock(s.lastTick)
 		s.stats.SoundMS = float64(ahead) * 1000 / mpegts.PCRHz
-		if ahead < 0 && s.origin == FromEngine {
+		switch {
+		case s.origin != FromEngine:
+		case ahead < 0:
 			s.stats.LateSounds++
+			s.run.unheard++
+		default:
+			s.run.unheard = 0
 		}
 	}
 	s.out.PushFirst(q)

@@ -10,7 +10,8 @@
 //
 // Line fits the rate and phase of a clock; Video decides which frame goes out,
 // and when; Sound makes blocks of sound for media time; Resampler moves samples
-// to where they belong. All of it is pure: instants come in, decisions come
+// to where they belong; Feed brings a transport stream's clock, whose packets come
+// as they like, onto system time. All of it is pure: instants come in, decisions come
 // out; nothing here knows GStreamer, and a day passes in seconds of a test.
 //
 // Two time lines: system time is the kernel's monotonic clock; media time is

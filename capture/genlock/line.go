@@ -6,32 +6,59 @@ import (
 )
 
 const (
-	// maxOff is the largest deviation that is believed to be a crystal's; SDI
-	// allows 10 millionths (SMPTE ST 292-1), sound cards have some 100. What is
-	// further off has another rate than it says, and is not followed.
-	maxOff = 1000e-6
-	// A loop begins wide, to find a rate within seconds, and narrows while it
-	// holds, so that jitter of arrival moves it less and less.
-	widest   = 0.1  // Hz
-	narrow   = 0.01 // Hz
-	narrowed = 60.0 // s until then
-	// outlier bounds what one observation may say.
-	outlier = 5e-3 // s
+	// maxOff is the largest deviation that is followed. Crystals are less off: SDI's
+	// may be by 10 millionths (SMPTE ST 292-1), a transport stream's by 30 (ISO/IEC
+	// 13818-1), sound cards' are by some 100; but the kernel moves this machine's
+	// clock by up to 500 until it has the time.
+	maxOff = 600e-6
+	// spread is what a clock may be off before anything is known of it: so little
+	// that the first observations, whatever their jitter, are taken as phase.
+	spread = 30e-6
+	// What crystals do by themselves.
+	offWander   = 0.05e-6 * 0.05e-6 // a second
+	phaseWander = 5e-6 * 5e-6       // s², a second
+	// noiseStart is what an observation is worth until some have been seen;
+	// noiseFloor, what none is better than. Several that are late in a row are
+	// late together: each counts for less.
+	noiseStart   = 2e-3 * 2e-3   // s²
+	noiseFloor   = 50e-6 * 50e-6 // s²
+	noiseCaution = 4
+	// outlier is from how many deviations on an observation says nothing: it was
+	// held up. When so many in a row are as far off on the same side, it is the way
+	// that has become another, and the phase with it.
+	outlier  = 3
+	otherWay = 16
 )
 
 // Line is a clock seen through another: x = f(t), where t is system time and x
-// the time that the clock shows. Observations fit rate and phase with a
-// second-order loop. The zero value must be begun before use.
+// the time that the clock shows. Observations fit rate and phase by a Kalman
+// filter of these two states: the more they jitter, the less each of them moves
+// the line, and the rate is believed as fast as they tell it and no faster. The
+// zero value must be begun before use.
 type Line struct {
 	t0  time.Duration
 	x0  float64 // seconds at t0
 	off float64 // the clock's deviation: dx/dt − 1
-	age float64 // seconds of observation since Begin
+
+	// Covariance of phase (s) and deviation, and the observations' own.
+	p11, p12, p22 float64
+	noise         float64
+	bias          float64 // running mean of what is observed, against the line
+	n             int     // observations since Begin
+	far           int     // outliers in a row, on the side of its sign
+	least         float64 // the smallest of them
 }
 
 // Begin says that the clock shows x at t. The rate that was found before is
 // kept: crystals do not change over a pause.
-func (l *Line) Begin(t, x time.Duration) { l.t0, l.x0, l.age = t, x.Seconds(), 0 }
+func (l *Line) Begin(t, x time.Duration) {
+	l.t0, l.x0 = t, x.Seconds()
+	if l.noise == 0 {
+		l.noise = noiseStart
+		l.p22 = spread * spread
+	}
+	l.p11, l.p12, l.bias, l.n, l.far = noiseCaution*l.noise, 0, 0, 0, 0
+}
 
 // At returns what the clock shows at t.
 func (l *Line) At(t time.Duration) time.Duration {
@@ -55,15 +82,52 @@ func (l *Line) Observe(t, x time.Duration) (late time.Duration) {
 	if dt <= 0 {
 		return late
 	}
-	l.age += dt
-	bandwidth := max(narrow, widest*math.Pow(narrow/widest, min(l.age/narrowed, 1)))
-	w := 2 * math.Pi * bandwidth
+	l.p11 += dt*(2*l.p12+dt*l.p22) + phaseWander*dt
+	l.p12 += dt * l.p22
+	l.p22 = min(l.p22+offWander*dt, spread*spread)
+
 	// Positive: the clock is faster than expected, x comes early.
-	e := min(max(-late.Seconds(), -outlier), outlier)
-	phase := min(math.Sqrt2*w*dt, 0.5)
+	raw := -late.Seconds()
+	s := l.p11 + noiseCaution*max(l.noise, noiseFloor)
+	limit := outlier * math.Sqrt(s)
+	e := min(max(raw, -limit), limit)
+	l.n++
+	l.bias += (e - l.bias) / float64(min(l.n, 16))
+	l.noise += ((e-l.bias)*(e-l.bias) - l.noise) / float64(min(l.n+8, 64))
+	l.t0, l.x0 = expected, x.Seconds()
+	if e != raw {
+		l.outlying(raw)
+		return late
+	}
+	l.far = 0
+
 	// The line goes on through the point that was expected, moved by a share of
 	// the error; its slope by a smaller one.
-	l.t0, l.x0 = expected, x.Seconds()+phase*e
-	l.off = min(max(l.off+w*w*dt*e, -maxOff), maxOff)
+	k1, k2 := l.p11/s, l.p12/s
+	l.x0 += k1 * e
+	l.off = min(max(l.off+k2*e, -maxOff), maxOff)
+	l.p22 -= k2 * l.p12
+	l.p12 -= k1 * l.p12
+	l.p11 -= k1 * l.p11
 	return late
+}
+
+// outlying takes an observation that is too far off to be believed.
+func (l *Line) outlying(e float64) {
+	side := 1
+	if e < 0 {
+		side = -1
+	}
+	if l.far*side <= 0 || math.Abs(e) < math.Abs(l.least) {
+		l.least = e
+	}
+	if l.far*side < 0 {
+		l.far = 0
+	}
+	if l.far += side; l.far == otherWay*side {
+		l.x0 += l.least
+		l.p11 += noiseCaution * l.noise
+		l.p22 = spread * spread // if it is the rate that has changed, it shows here, too
+		l.far = 0
+	}
 }

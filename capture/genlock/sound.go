@@ -24,8 +24,10 @@ const (
 	// signal, are passed on unchanged.
 	sameClock = 4e-6
 	inTime    = 1e-3 // s
-	// maxStep bounds the resampler.
+	// maxStep bounds the resampler, and maxTurn what its step changes by from
+	// block to block.
 	maxStep = 2.5e-3
+	maxTurn = 20e-6
 	// slipped is an error that cannot be made up unheard: the sound is placed
 	// anew.
 	slipped = 40e-3 // s
@@ -54,8 +56,9 @@ type Sound struct {
 	running bool
 	placed  bool
 	last    time.Duration // when the last block came
-	delay   time.Duration // from a block's last sample to its coming, at the most
+	usual   usual         // from a block's last sample to its coming
 	next    int64         // index of the next block, in media time
+	off     float64       // the resampler's step − 1
 	gain    float32
 	mute    bool
 	stats   SoundStats
@@ -74,7 +77,7 @@ type reader interface {
 
 // NewSound returns a Sound for so many channels on the picture's media time.
 func NewSound(clock *Video, channels int) *Sound {
-	return &Sound{clock: clock, channels: channels, re: NewResampler(channels), delay: firstDelay}
+	return &Sound{clock: clock, channels: channels, re: NewResampler(channels), usual: usual{delay: firstDelay}}
 }
 
 // Mute makes silence of the sound, or takes that back.
@@ -97,11 +100,7 @@ func (s *Sound) Lost() { s.running, s.placed = false, false }
 func (s *Sound) Block(now, t time.Duration, samples []float32) {
 	s.stats.Blocks++
 	n := int64(len(samples) / s.channels)
-	if d := now - t - sampleTime(n); d > s.delay {
-		s.delay = min(d, mostDelay)
-	} else {
-		s.delay += (d - s.delay) / 512
-	}
+	s.usual.saw(now, now-t-sampleTime(n))
 	if !s.running {
 		s.running, s.placed, s.samples = true, false, 0
 		s.re.Reset()
@@ -138,7 +137,7 @@ func (s *Sound) Next(now time.Duration, out []float32) (pts time.Duration, ok bo
 		s.placed = false
 		pts = time.Duration(s.next) * block
 	}
-	due := pts + block + max(s.delay, 0)
+	due := pts + block + max(s.usual.delay, 0)
 	if s.running {
 		if step, can := s.step(pts); can {
 			if !s.re.Ready(BlockSamples, step) {
@@ -148,7 +147,8 @@ func (s *Sound) Next(now time.Duration, out []float32) (pts time.Duration, ok bo
 				s.placed = false // what comes will be too late
 			} else {
 				s.re.Read(out, step)
-				s.stats.StepPPM = (step - 1) * 1e6
+				s.off = step - 1
+				s.stats.StepPPM = s.off * 1e6
 				s.shape(out, !s.mute)
 				s.next++
 				return pts, true
@@ -177,7 +177,7 @@ func (s *Sound) step(pts time.Duration) (float64, bool) {
 			return 1, false
 		}
 		s.re.JumpTo(at)
-		s.placed, s.gain = true, 0
+		s.placed, s.gain, s.off = true, 0, 0
 	}
 	whole, part := s.re.Position()
 	err := (want - float64(whole) - part) / SampleRate // seconds to make up
@@ -189,9 +189,11 @@ func (s *Sound) step(pts time.Duration) (float64, bool) {
 	}
 	off := (1+s.line.off)/(1+s.clock.line.off) - 1
 	if math.Abs(off) < sameClock && math.Abs(err) < inTime {
-		return 1, true
+		off = 0
+	} else {
+		off = min(max(off+err/catchUp, -maxStep), maxStep)
 	}
-	return 1 + min(max(off+err/catchUp, -maxStep), maxStep), true
+	return 1 + min(max(off, s.off-maxTurn), s.off+maxTurn), true
 }
 
 // shape fades sound in after silence, and out where it is muted.

@@ -57,7 +57,7 @@ type Video struct {
 	present bool
 	forced  bool
 	last    time.Duration // when the last frame came
-	delay   time.Duration // from a frame's capture to its coming, at the most
+	usual   usual         // from a frame's capture to its coming
 
 	// The grid: output frame n has PTS anchor + n/out; input frame i begins at
 	// anchor + i/in.
@@ -72,7 +72,7 @@ type Video struct {
 // NewVideo returns a Video whose media time begins at now, of the given rate of
 // output.
 func NewVideo(out Rate, now time.Duration) *Video {
-	v := &Video{out: out, in: out, prior: -out.Frames(1), delay: firstDelay}
+	v := &Video{out: out, in: out, prior: -out.Frames(1), usual: usual{delay: firstDelay}}
 	v.line.Begin(now, 0)
 	return v
 }
@@ -107,20 +107,18 @@ func (v *Video) Stats() VideoStats {
 // appends what is to be encoded now.
 func (v *Video) Frame(now, t time.Duration, in Rate, list []Picture) []Picture {
 	v.stats.Captured++
-	if d := now - t; d > v.delay {
-		v.delay = min(d, mostDelay)
-	} else {
-		v.delay += (d - v.delay) / 512
-	}
 	if !in.Valid() {
 		in = v.out
 	}
 	if !v.present || in != v.in {
-		if !v.lock(now, t, in) {
+		locked := v.lock(now, t, in)
+		v.usual.saw(now, now-t)
+		if !locked {
 			v.stats.Surplus++
 			return list
 		}
 	} else {
+		v.usual.saw(now, now-t)
 		at := v.line.At(t) - v.anchor
 		next := int64(math.Round(at.Seconds() * in.Float()))
 		if next <= v.i {
@@ -153,7 +151,7 @@ func (v *Video) lock(now, t time.Duration, in Rate) bool {
 	m := v.line.At(t)
 	if least := v.prior + v.out.Frames(1)/2; v.started && m < least {
 		// The slate was too quick for it: from now on it is shown later.
-		v.delay = min(v.delay+least-m, mostDelay)
+		v.usual.saw(now, v.usual.delay+least-m)
 		return false
 	}
 	v.line.Begin(t, m)
@@ -206,13 +204,13 @@ func (v *Video) Tick(now time.Duration, list []Picture) []Picture {
 	for {
 		next := v.anchor + v.out.Frames(v.n)
 		if v.present {
-			if m < next+v.delay+lateAfter {
+			if m < next+v.usual.delay+lateAfter {
 				return list
 			}
 			list = append(list, v.picture(Repeated))
 			continue
 		}
-		if m < next+v.delay {
+		if m < next+v.usual.delay {
 			return list
 		}
 		if m-next > time.Second { // this process stood still: nobody needs these
@@ -228,5 +226,5 @@ func (v *Video) Next() time.Duration {
 	if v.present {
 		at += lateAfter
 	}
-	return v.line.When(at + v.delay)
+	return v.line.When(at + v.usual.delay)
 }

@@ -83,12 +83,12 @@ func parserOf(codec string) string {
 }
 
 // tsText describes the way of a transport stream to its components: pads of
-// demux, by name. Live, the stream's clock is brought onto this machine's by when
-// packets come; else media time is the stream's own, and nobody waits for it.
+// demux, by name. Live, packets come with the time at which they came (streamClock);
+// else media time is the stream's own, and nobody waits for it.
 func tsText(c *program.Choice, live bool) string {
 	how := "format=bytes"
 	if live {
-		how = "is-live=true do-timestamp=true format=time"
+		how = "is-live=true format=time"
 	}
 	return fmt.Sprintf("appsrc name=ts %s max-bytes=8000000 caps=\"video/mpegts,systemstream=(boolean)true,packetsize=(int)188\""+
 		" ! tsdemux name=demux program-number=%d", how, c.Service)

@@ -140,7 +140,7 @@ func formText(c *engine.Config, in engine.Format) (s string, rate genlock.Rate) 
 // soundText describes the capture of sound; "" where there is none to capture.
 // It has a pipeline of its own: a sound card that fails costs no picture.
 func soundText(c *engine.Config) string {
-	s := ""
+	var s string
 	switch {
 	case c.Pairs() == 0:
 		return ""

@@ -69,3 +69,9 @@ int quartet_set(GstElement *pipeline, const char *element, const char *property,
 	gst_object_unref(e);
 	return ok;
 }
+
+void quartet_system_time(GstElement *pipeline)
+{
+	gst_element_set_start_time(pipeline, GST_CLOCK_TIME_NONE);
+	gst_element_set_base_time(pipeline, 0);
+}

@@ -72,6 +72,10 @@ func (p *pipeline) play() bool {
 	return C.gst_element_set_state(p.element, C.GST_STATE_PLAYING) != C.GST_STATE_CHANGE_FAILURE
 }
 
+// systemTime has the pipeline's running time be the system's monotonic clock. To
+// be called before play.
+func (p *pipeline) systemTime() { C.quartet_system_time(p.element) }
+
 // close stops and frees the pipeline. It waits for its threads.
 func (p *pipeline) close() {
 	C.gst_element_set_state(p.element, C.GST_STATE_NULL)

@@ -24,5 +24,7 @@ void quartet_bus_next(GstElement *pipeline, int milliseconds, quartet_message *m
 int quartet_key_frame(GstElement *pipeline, const char *element);
 /* Sets a property from text. 0: no such element, or it has no such property. */
 int quartet_set(GstElement *pipeline, const char *element, const char *property, const char *value);
+/* Makes a pipeline's running time that of the system's clock, before it plays. */
+void quartet_system_time(GstElement *pipeline);
 
 #endif

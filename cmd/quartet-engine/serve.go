@@ -220,7 +220,8 @@ func (s *server) runCapture(k kind) {
 
 // captureOnce runs a capture until it fails or is no longer wanted as it is.
 func (s *server) captureOnce(k kind, id, asked int, format engine.Format) error {
-	text, rate, end := "", genlock.Rate{}, "video"
+	var text string
+	rate, end := genlock.Rate{}, "video"
 	if k == video {
 		text, rate = captureText(s.config, format)
 	} else {

@@ -27,10 +27,12 @@ long quartet_pull(GstElement *appsink, int milliseconds, void *to, size_t room, 
 	return n;
 }
 
-int quartet_tap_push(GstElement *appsrc, const void *data, size_t size)
+int quartet_tap_push(GstElement *appsrc, const void *data, size_t size, int64_t running)
 {
 	GstFlowReturn flow = GST_FLOW_ERROR;
 	GstBuffer *b = gst_buffer_new_memdup(data, size);
+	if (running >= 0)
+		GST_BUFFER_PTS(b) = GST_BUFFER_DTS(b) = (GstClockTime)running;
 	g_signal_emit_by_name(appsrc, "push-buffer", b, &flow);
 	gst_buffer_unref(b);
 	return flow == GST_FLOW_OK;

@@ -47,9 +47,12 @@ func (t tap) pull(to unsafe.Pointer, room int) (n int, running time.Duration, ok
 	}
 }
 
-// push hands bytes to an appsrc; false: it takes no more.
-func (t tap) push(b []byte) bool {
-	return len(b) == 0 || C.quartet_tap_push(t.e, unsafe.Pointer(&b[0]), C.size_t(len(b))) != 0
+// push hands bytes to an appsrc, with no time; false: it takes no more.
+func (t tap) push(b []byte) bool { return t.pushAt(-1, b) }
+
+// pushAt hands over bytes of a running time.
+func (t tap) pushAt(at time.Duration, b []byte) bool {
+	return len(b) == 0 || C.quartet_tap_push(t.e, unsafe.Pointer(&b[0]), C.size_t(len(b)), C.int64_t(at)) != 0
 }
 
 // tally counts what leaves an element. It is freed with free, after the pipeline

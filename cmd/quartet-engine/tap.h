@@ -17,7 +17,7 @@ enum {
  * running is its running time in ns, -1 if it has none. */
 long quartet_pull(GstElement *appsink, int milliseconds, void *to, size_t room, int64_t *running);
 /* Pushes a copy of bytes into an appsrc. 0: it takes nothing more. */
-int quartet_tap_push(GstElement *appsrc, const void *data, size_t size);
+int quartet_tap_push(GstElement *appsrc, const void *data, size_t size, int64_t running);
 /* Counts the buffers that leave an element. 0: no such element. */
 int quartet_tally(GstElement *pipeline, const char *element, uint64_t *counter);
 uint64_t quartet_tallied(const uint64_t *counter);

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,13 +10,17 @@ import (
 
 	"quartet/capture/engine"
 	"quartet/capture/genlock"
+	"quartet/capture/mpegts"
 	"quartet/capture/program"
 )
 
 const (
-	// feedLatency is what tsdemux may smooth: jitter of the network and of this
-	// machine. It delays the picture by that much.
-	feedLatency = 150
+	// feedLatency is what is smoothed: jitter of the network and of this machine,
+	// and the time that decoding takes. It delays the picture by that much.
+	feedLatency = 150 * time.Millisecond
+	// settlePackets go before the first ones: tsdemux looks at several before it
+	// takes any, and would take the first PCR for as late as the last of these.
+	settlePackets = 16
 	// feedLook is how often a decoding pipeline is looked after.
 	feedLook = 25 * time.Millisecond
 	// undecoded is how long packets may come without a picture before decoding
@@ -26,7 +31,8 @@ const (
 // transcodeText describes the capture of a programme: it is decoded, and each
 // frame and block of sound is handed to the bridge at its time.
 func transcodeText(c *engine.Config, choice *program.Choice, d decoders) string {
-	text := strings.Replace(tsText(choice, true), "tsdemux ", fmt.Sprintf("tsdemux latency=%d ", feedLatency), 1)
+	// The latency is in the time that packets are told to come at.
+	text := strings.Replace(tsText(choice, true), "tsdemux ", "tsdemux latency=0 ", 1)
 	// What waits for its time waits encoded.
 	const hold = "queue max-size-time=5000000000 max-size-buffers=0 max-size-bytes=0"
 	form, _ := formText(c, engine.Format{})
@@ -74,14 +80,15 @@ type feeder struct {
 	s       *server
 	found   decoders
 	take    *program.Selector
-	packets chan []byte
+	packets chan arrival
+	clock   streamClock
 	said    string
 }
 
 // runFeed decodes what comes, one programme after the other, until the feed's
 // socket is closed.
 func (s *server) runFeed() {
-	f := &feeder{s: s, found: findDecoders(exists, false), packets: make(chan []byte, 64)}
+	f := &feeder{s: s, found: findDecoders(exists, false), packets: make(chan arrival, 64)}
 	f.take = program.New(program.Config{Service: s.config.Input.Service, Codecs: f.found.codecs()})
 	go readFeed(os.NewFile(engine.FDFeed, "feed"), f.packets)
 	for {
@@ -97,11 +104,11 @@ func (s *server) runFeed() {
 		f.say(err.Error())
 		for end := time.After(captureAgain); end != nil; { // what comes meanwhile is let go
 			select {
-			case ts, ok := <-f.packets:
+			case a, ok := <-f.packets:
 				if !ok {
 					return
 				}
-				f.take.Push(ts, func([]byte) {})
+				f.take.Push(a.ts, func(run []byte) { f.clock.place(a.at, run, nil) })
 			case <-end:
 				end = nil
 			}
@@ -134,11 +141,11 @@ func (f *feeder) once() error {
 	began := time.Now()
 	for choice.Video == nil || !f.wanted() {
 		select {
-		case ts, ok := <-f.packets:
+		case a, ok := <-f.packets:
 			if !ok {
 				return errFeedEnded
 			}
-			f.take.Push(ts, func([]byte) {})
+			f.take.Push(a.ts, func(run []byte) { f.clock.place(a.at, run, nil) })
 			choice, which = f.take.Choice()
 		case <-look.C:
 			if time.Since(began) > time.Second { // tables take their time
@@ -151,11 +158,12 @@ func (f *feeder) once() error {
 		return err
 	}
 	defer p.close()
-	ts, err := p.tap("ts")
+	src, err := p.tap("ts")
 	if err != nil {
 		return err
 	}
-	defer ts.release()
+	defer src.release()
+	f.clock.use(choice.PCRPID)
 	f.s.mu.Lock()
 	id := f.s.ids + 1
 	f.s.ids += 2
@@ -171,16 +179,20 @@ func (f *feeder) once() error {
 		}
 		b.use(audio, id+1, genlock.Rate{})
 	}
+	p.systemTime()
 	p.play()
+	src.pushAt(monotonic()+feedLatency, bytes.Repeat(mpegts.NullPacket[:], settlePackets))
 	start, last := monotonic(), monotonic() // of packets
 	for {
 		select {
-		case pkts, ok := <-f.packets:
+		case a, ok := <-f.packets:
 			if !ok {
 				return errFeedEnded
 			}
 			last = monotonic()
-			f.take.Push(pkts, func(run []byte) { ts.push(run) })
+			f.take.Push(a.ts, func(run []byte) {
+				f.clock.place(a.at, run, func(at time.Duration, ts []byte) { src.pushAt(at+feedLatency, ts) })
+			})
 			if _, now := f.take.Choice(); now != which {
 				return errChanged
 			}

@@ -56,7 +56,7 @@ type watcher struct {
 	senses  *senses
 	say     func(engine.Event)
 	take    *program.Selector // owned by run
-	packets chan []byte       // from the socket, copies
+	packets chan arrival      // from the socket
 }
 
 // serveWatch runs until the daemon closes the feed.
@@ -71,25 +71,31 @@ func serveWatch(c *engine.WatchConfig) error {
 		return err
 	}
 	control := &server{control: os.NewFile(engine.FDControl, "control")}
-	w := &watcher{config: c, found: findDecoders(exists, true), senses: s, say: control.send, packets: make(chan []byte, 16)}
+	w := &watcher{config: c, found: findDecoders(exists, true), senses: s, say: control.send, packets: make(chan arrival, 16)}
 	w.take = program.New(program.Config{Service: c.Service, Codecs: w.found.codecs()})
 	w.say(engine.Event{Is: engine.IsReady})
 	go readFeed(os.NewFile(engine.FDFeed, "feed"), w.packets)
 	return w.run()
 }
 
-// readFeed hands on what the daemon sends, n·188 bytes each, until it ends.
-func readFeed(f *os.File, packets chan<- []byte) {
+// arrival is packets, n·188 bytes, and when they came (monotonic).
+type arrival struct {
+	at time.Duration
+	ts []byte
+}
+
+// readFeed hands on copies of what the daemon sends until it ends.
+func readFeed(f *os.File, packets chan<- arrival) {
 	defer close(packets)
-	framer := mpegts.NewFramer(mpegts.WriterFunc(func(_ time.Duration, ts []byte) error {
-		packets <- append([]byte{}, ts...)
+	framer := mpegts.NewFramer(mpegts.WriterFunc(func(at time.Duration, ts []byte) error {
+		packets <- arrival{at, append([]byte{}, ts...)}
 		return nil
 	}))
 	buf := make([]byte, feedSize)
 	for {
 		n, err := f.Read(buf)
 		if n > 0 {
-			_ = framer.Stream(0, buf[:n]) // the writer above does not fail
+			_ = framer.Stream(monotonic(), buf[:n]) // the writer above does not fail
 		}
 		if err != nil || n == 0 {
 			return
@@ -125,11 +131,11 @@ func (w *watcher) once() error {
 	choice, which := w.take.Choice()
 	for choice.Video == nil {
 		select {
-		case ts, ok := <-w.packets:
+		case b, ok := <-w.packets:
 			if !ok {
 				return errFeedEnded
 			}
-			w.take.Push(ts, func([]byte) {})
+			w.take.Push(b.ts, func([]byte) {})
 			choice, which = w.take.Choice()
 		case <-beat.C:
 			w.say(engine.Event{Is: engine.IsConfidence, Text: w.take.Problem()})
@@ -172,7 +178,7 @@ func (w *watcher) once() error {
 			if !ok {
 				return errFeedEnded
 			}
-			w.take.Push(b, func(run []byte) { ts.push(run) })
+			w.take.Push(b.ts, func(run []byte) { ts.push(run) })
 			if _, now := w.take.Choice(); now != which {
 				return errChanged
 			}

@@ -66,7 +66,7 @@ const (
 
 // stopWithin is when a process that was told to stop ends even if a part of it
 // does not.
-const stopWithin = 2900 * time.Millisecond
+const stopWithin = 2500 * time.Millisecond
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 

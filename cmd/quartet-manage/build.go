@@ -133,11 +133,15 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	p.media = control.NewClient(o.control)
 
 	who := who{id: p.identity, reset: p.reset, installed: func() {}}
+	p.front = openFront("/", log)
+	p.front.monitor, p.front.since = monitor, since
+	p.front.uptime = func() time.Duration { return time.Duration(machine.Read().UptimeS * float64(time.Second)) }
 	p.telemetry, err = telemetry.New(telemetry.Config{
 		Dir: filepath.Join(o.data, "telemetry"), Box: p.media, Machine: machine.host, Clock: now,
 		TLS:     p.identity.HomeTLS,
 		Product: func() telemetry.Product { return p.product() },
 		Update:  func() *measure.Update { return p.updates.measure() },
+		Board:   p.front.measure,
 		Health:  monitor, HealthNow: since, Wall: wall, Log: log,
 	})
 	if err != nil {
@@ -174,7 +178,6 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 		problem("the updater's socket", err)
 	}
 
-	p.front = openFront(log)
 	c := web.Config{
 		Product: product, Version: version, Serial: p.identity.Serial(), BootID: boot, SecurityContact: securityContact, SupportUntil: supportUntil,
 		Access: users, Audit: auditLog{p.audit, unwritten},
@@ -205,7 +208,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	if p.server, err = web.New(c); err != nil {
 		return nil, err
 	}
-	p.front.state = p.state
+	p.front.state, p.front.reset, p.front.release, p.front.shed = p.state, p.server.FactoryReset, p.server.ReleaseClaim, p.server.Shed
 	return p, nil
 }
 

@@ -8,15 +8,16 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"quartet/device/config"
+	"quartet/device/durable"
 	"quartet/device/web"
 	"quartet/updater"
-	"quartet/updater/durable"
 	"quartet/updater/sibling"
 	"quartet/updater/trust"
 )
@@ -49,11 +50,12 @@ func (u *updates) openUpdater(o options, p updateParts, log *slog.Logger) {
 		}
 		return
 	}
+	u.why = i.rootless
 	// What it finds out at its start is news already.
 	if h, err := u.up.History(context.Background(), 1); err == nil && len(h) > 0 {
 		u.seen = h[0]
 	}
-	u.pair = &pairing{serial: p.serial, folder: durable.Dir(updateFolder(o)), certificate: p.certificate, onAir: p.onAir, up: u.up, log: log}
+	u.pair = &pairing{serial: p.serial, folder: durable.At(updateFolder(o)), certificate: p.certificate, onAir: p.onAir, up: u.up, log: log}
 }
 
 // updateFolder is where the updater keeps its state.
@@ -72,20 +74,22 @@ func newUpdater(o options, i image, p updateParts, changed func(), log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	bundles, err := durable.Open(filepath.Join(o.data, "bundles"))
-	if err != nil {
+	bundles := filepath.Join(o.data, "bundles")
+	if err := os.MkdirAll(bundles, 0o700); err != nil {
 		return nil, err
 	}
-	meta, err := trust.NewClient(trusted, i.root)
-	if err != nil {
-		return nil, err
+	var meta updater.Metadata = untrusting{i.rootless}
+	if i.rootless == nil {
+		if meta, err = trust.NewClient(trusted, i.root); err != nil {
+			return nil, err
+		}
 	}
 	if p.boot == "" || p.boot == "unknown" {
 		return nil, errors.New("the kernel tells no boot id, so nobody can tell one start of the box from another")
 	}
 	return updater.New(updater.Config{
 		Serial: p.serial, Board: i.board, Compatible: i.compatible, Version: i.version, Floor: i.floor, BootID: p.boot,
-		Folder: folder, Bundles: string(bundles), Metadata: meta, Installer: p.bus, Probe: p.probe, Clock: p.clock, Reboot: p.reboot,
+		Folder: folder, Bundles: bundles, Metadata: meta, Installer: p.bus, Probe: p.probe, Clock: p.clock, Reboot: p.reboot,
 		Changed: changed, Log: log,
 	})
 }

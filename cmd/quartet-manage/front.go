@@ -4,41 +4,76 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"quartet/board"
+	"quartet/board/kernel"
 	"quartet/board/models"
 	"quartet/board/panel"
+	"quartet/device/health"
+	"quartet/device/telemetry/measure"
 	"quartet/device/web"
 )
 
-// front is the box's lights: the status light follows the conditions, and shows
-// where the box is while somebody looks for it. It is web.Board.
+// front is the box's hardware beside network and video: lights and relay follow
+// the conditions, buttons are obeyed, and climate.go keeps it cool. It is
+// web.Board. Nothing of it is needed to run.
 type front struct {
-	board *board.Board
-	log   *slog.Logger
-	state func(ctx context.Context) panel.State
+	// set at start, never changed
+	board   *board.Board
+	cause   string // of the last restart
+	log     *slog.Logger
+	monitor *health.Monitor
+	since   func() time.Duration
+	uptime  func() time.Duration // of the machine
+	state   func(ctx context.Context) panel.State
+	reset   func(ctx context.Context, actor string) error // factory reset
+	release func(actor string) error                      // of the claim
+	shed    func(on bool)
+	poke    chan struct{}
 
-	mu    sync.Mutex // guards what follows
-	until time.Time  // somebody looks for the box
-	poke  chan struct{}
+	// owned by keepClimate
+	turned map[string]bool // fans that have been seen to turn
+
+	mu      sync.Mutex // guards what follows
+	until   time.Time  // somebody looks for the box
+	holds   [2]panel.Hold
+	climate measure.Board
 }
 
-// openFront finds out what the box has. Nothing of it is needed to run.
-func openFront(log *slog.Logger) *front {
-	b, err := models.Open("/")
+// The buttons, in front.holds.
+const (
+	resetButton = iota
+	claimButton
+)
+
+// atBox is who acts, for the audit log, when a button does.
+const atBox = "button at the box"
+
+// searchTime is how long a tap on the claim button shows which box it is.
+const searchTime = 30 * time.Second
+
+// openFront finds out what the box has, below a root ("/" but for tests).
+func openFront(root string, log *slog.Logger) *front {
+	b, err := models.Open(root)
 	if err != nil {
 		log.Info("board", "err", err)
 	}
-	return &front{board: b, log: log, poke: make(chan struct{}, 1)}
+	if b == nil {
+		b = &board.Board{Close: func() error { return nil }}
+	}
+	f := &front{board: b, cause: kernel.Root(root).ResetCause(), log: log, poke: make(chan struct{}, 1), turned: map[string]bool{}}
+	f.climate = measure.Board{ResetCause: f.cause, Model: b.Model, FanDuty: -1, Relay: -1}
+	if f.cause != "" {
+		log.Warn("the hardware has restarted the box", "cause", f.cause)
+	}
+	return f
 }
 
 // lights are the one that shows the status, and the one for identification.
 func (f *front) lights() (status, identify board.LED) {
-	if f.board == nil {
-		return nil, nil
-	}
 	status, identify = f.board.Status, f.board.Identify
 	if identify == nil {
 		identify = status
@@ -61,54 +96,144 @@ func (f *front) Identify(d time.Duration) error {
 	f.mu.Lock()
 	f.until = time.Now().Add(d)
 	f.mu.Unlock()
+	f.wake()
+	return nil
+}
+
+func (f *front) wake() {
 	select {
 	case f.poke <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
-// Run keeps the lights until ctx ends.
+// Run keeps lights, relay, buttons and climate until ctx ends.
 func (f *front) Run(ctx context.Context) error {
-	status, identify := f.lights()
-	if status == nil && identify == nil {
-		<-ctx.Done()
-		return nil
+	var group sync.WaitGroup
+	for i, b := range []board.Button{resetButton: f.board.FactoryReset, claimButton: f.board.Claim} {
+		if b == nil {
+			continue
+		}
+		group.Go(func() {
+			if err := b.Watch(ctx, func(pressed bool, at time.Time) { f.pressed(ctx, i, pressed, at) }); err != nil {
+				f.log.Warn("a button cannot be watched", "err", err)
+			}
+		})
 	}
+	group.Go(func() { f.keepClimate(ctx) })
+	f.show(ctx)
+	group.Wait()
+	if f.board.Relay != nil { // nobody watches any more
+		f.energise(false)
+	}
+	return f.board.Close()
+}
+
+// pressed takes a press or a release, and does what it comes to.
+func (f *front) pressed(ctx context.Context, button int, down bool, at time.Time) {
+	f.mu.Lock()
+	event := f.holds[button].Change(down, f.since()-time.Since(at))
+	f.mu.Unlock()
+	f.wake()
+	var err error
+	switch {
+	case event == panel.Reset && button == resetButton:
+		f.log.Warn("factory reset, by the button")
+		err = f.reset(ctx, atBox)
+	case event == panel.Reset && button == claimButton:
+		f.log.Warn("the claim is released, by the button")
+		err = f.release(atBox)
+	case event == panel.Tap && button == claimButton:
+		if err = f.Identify(searchTime); errors.Is(err, web.ErrNotHere) {
+			err = nil
+		}
+	}
+	if err != nil {
+		f.log.Error("what a button is for could not be done", "err", err)
+	}
+}
+
+// show keeps lights and relay.
+func (f *front) show(ctx context.Context) {
+	status, identify := f.lights()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var shown, shownID board.Light
-	first := true
-	for {
-		f.mu.Lock()
-		looking := time.Now().Before(f.until)
-		f.mu.Unlock()
+	energised := false
+	for first := true; ; first = false {
 		s := f.state(ctx)
 		light, id := panel.Status(s), board.Light{}
+		f.mu.Lock()
+		looking := time.Now().Before(f.until)
+		now := f.since()
+		stuck := false
+		holding, held := board.Light{}, false
+		for i, colour := range []board.Colour{resetButton: panel.ResetColour, claimButton: panel.ClaimColour} {
+			e := f.holds[i].State(now)
+			stuck = stuck || e == panel.Stuck
+			if l, ok := panel.Holding(e, colour); ok && !held {
+				holding, held = l, true
+			}
+		}
+		f.mu.Unlock()
 		if looking {
 			id = panel.Identifying()
 			if identify == status {
 				light = id
 			}
 		}
+		if held {
+			light = holding
+		}
+		f.monitor.Set(now, web.ButtonStuck, health.ResourceBox, stuck, "")
+		f.monitor.Set(now, web.WatchdogBite, health.ResourceBox, f.cause != "" && f.uptime() < time.Hour, f.cause)
 		if status != nil && (first || light != shown) {
-			f.show(status, light)
+			f.light(status, light)
 		}
 		if identify != nil && identify != status && (first || id != shownID) {
-			f.show(identify, id)
+			f.light(identify, id)
 		}
-		shown, shownID, first = light, id, false
+		shown, shownID = light, id
+		if on := panel.Healthy(s); f.board.Relay != nil && (first || on != energised) {
+			f.energise(on)
+			energised = on
+		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		case <-f.poke:
 		}
 	}
 }
 
-func (f *front) show(led board.LED, l board.Light) {
+func (f *front) energise(on bool) {
+	if err := f.board.Relay.Energise(on); err != nil {
+		f.log.Warn("relay", "err", err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.climate.Relay = 0; on {
+		f.climate.Relay = 1
+	}
+}
+
+func (f *front) light(led board.LED, l board.Light) {
 	if err := led.Show(l); err != nil {
 		f.log.Debug("light", "err", err)
 	}
+}
+
+// measure is what telemetry tells of the board; nil: there is nothing to tell.
+func (f *front) measure() *measure.Board {
+	f.mu.Lock()
+	b := f.climate
+	f.mu.Unlock()
+	for _, c := range f.board.Inputs {
+		if closed, err := c.Closed(); err == nil {
+			b.Contacts = append(b.Contacts, measure.Contact{Name: strings.TrimSpace(c.Name()), Closed: closed})
+		}
+	}
+	return &b
 }

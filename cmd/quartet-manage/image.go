@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"quartet/device/config"
 	"quartet/updater/trust"
@@ -31,6 +33,15 @@ type image struct {
 	board, compatible string
 	version, floor    trust.Version
 	root              []byte // root.json
+	rootless          error  // why there is none: then nothing can be taken, and slots are still kept good
+}
+
+// untrusting is updater.Metadata of an image without root.json.
+type untrusting struct{ why error }
+
+// Refresh refuses.
+func (u untrusting) Refresh(context.Context, trust.Source, time.Time) (*trust.Repository, error) {
+	return nil, &trust.Refusal{Code: trust.Missing, Text: u.why.Error(), Remedy: "install an image that was built with it"}
 }
 
 // errNoImage: this is no Quartet image, but programs on some machine.
@@ -63,7 +74,7 @@ func readImage(folder string) (i image, err error) {
 		}
 	}
 	if i.root, err = os.ReadFile(filepath.Join(folder, rootFile)); err != nil {
-		return i, fmt.Errorf("whom to believe is not known: %w; quartetctl repo root makes it", err)
+		i.rootless = fmt.Errorf("the image names nobody whose updates it takes: %w; quartetctl repo root makes the file", err)
 	}
 	return i, nil
 }

@@ -6,7 +6,7 @@
 // Reading order: main.go (flags, log, signals), build.go (what there is and how
 // it is put together), run.go (running it), and the adapters between the parts
 // and the page: media.go (secrets, planner in build_plan.go), network.go,
-// telemetry.go, identity.go, logs.go, machine.go, front.go; and of the updater:
+// telemetry.go, identity.go, logs.go, machine.go, front.go and climate.go; and of the updater:
 // build_update.go, image.go, probe.go, bus.go, clock.go, updates.go.
 package main
 

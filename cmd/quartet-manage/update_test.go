@@ -412,7 +412,6 @@ func TestImage(t *testing.T) {
 		`{"board": "generic", "version": "1.0.0", "floor": "2.0.0"}`:   "floor: 2.0.0 is newer",
 		`{"board": "generic", "version": "1.0.0", "floor": "x"}`:       `floor: "x"`,
 		`{"board": "generic", "version": "1.0.0", "flavour": "sweet"}`: "flavour",
-		`{"board": "generic", "version": "1.0.0"}`:                     rootFile,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, imageFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -420,6 +419,38 @@ func TestImage(t *testing.T) {
 		if _, err := readImage(dir); err == nil || errors.Is(err, errNoImage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+	// As the image's build writes it where there is no floor.
+	if err := os.WriteFile(filepath.Join(dir, imageFile), []byte("{\n  \"board\": \"qemu-virt\",\n  \"version\": \"1.0.0\",\n  \"floor\": \"\"\n}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := readImage(dir); err != nil || i.rootless == nil || !i.floor.IsZero() || i.board != "qemu-virt" {
+		t.Errorf("%+v %v", i, err)
+	}
+}
+
+// An image without root.json takes nothing, and says so; its slot is kept good all
+// the same, or the boot loader would give it up.
+func TestRootless(t *testing.T) {
+	m := newMachine(t)
+	m.stop()
+	m.power()
+	if err := os.Remove(filepath.Join(m.o.image, rootFile)); err != nil {
+		t.Fatal(err)
+	}
+	before := len(m.rauc.Marks())
+	m.run()
+	m.configure(fmt.Sprintf(`{"repository": %q}`, m.server.URL), 200, nil)
+	var p web.Problem
+	m.do("POST", "/update/check", "", 409, &p)
+	if !strings.Contains(p.Detail, "names nobody") || !strings.Contains(p.Detail, rootFile) || p.Remedy == "" {
+		t.Errorf("%+v", p)
+	}
+	for end := time.Now().Add(20 * time.Second); len(m.rauc.Marks()) == before || !slices.Contains(m.conditions(), "update-off"); {
+		if time.Now().After(end) {
+			t.Fatalf("marks %v, conditions %v", m.rauc.Marks(), m.conditions())
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 type updates struct {
 	// set at start, never changed
 	up       *updater.Updater // nil: the box cannot update itself
-	why      error            // why not; errNoImage on a machine that is none
+	why      error            // why not, or why it takes none; errNoImage on a machine that is none
 	version  string           // of the program, for want of the image's
 	board    string
 	hold     time.Duration // of a trial; 0: the updater's own
@@ -101,6 +101,9 @@ func (u *updates) tell(ctx context.Context) {
 		return
 	}
 	now := u.since()
+	if u.why != nil {
+		u.monitor.Set(now, "update-off", web.Updates, true, u.why.Error())
+	}
 	for _, code := range u.codes {
 		i := slices.IndexFunc(s.Alarms, func(a updater.Alarm) bool { return a.Code == string(code) })
 		text := ""

@@ -31,6 +31,7 @@ $ quartetctl demo --input udp://239.1.1.1:5000?iface=eth1`,
 		f.StringVar(&o.Input, "input", "", "`URL` of a feed of your own (udp:// or rtp://), or a V4L2 device (/dev/video0), instead of the test picture")
 		f.Var(durationFlag{&o.Latency}, "latency", "total latency, a `TIME` (default 300ms)")
 		f.Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that the network's trouble follows from")
+		f.StringVar(&o.Collector, "collector", "", "`PROGRAM` of an OpenTelemetry Collector, the box's telemetry home; without it the box stays unclaimed")
 		f.StringVar(&o.Dir, "dir", "", "`FOLDER` for configurations, logs and a picture (default FOLDER of the programs/demo-run)")
 		return func(e *env, _ []string) error {
 			if o.Bin == "" {

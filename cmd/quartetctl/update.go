@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"quartet/device/durable"
 	"quartet/updater"
-	"quartet/updater/durable"
 )
 
 // updateSocketFlag defines --socket and returns the updater that it names.
@@ -317,7 +317,7 @@ the boot loader then goes back. It needs no updater.`,
 			if len(args) != 2 {
 				return usagef("update guard takes a folder and a version, and there are %d arguments", len(args))
 			}
-			left, err := updater.Unjudged(durable.Dir(args[0]), args[1])
+			left, err := updater.Unjudged(durable.At(args[0]), args[1])
 			if err != nil {
 				return err
 			}

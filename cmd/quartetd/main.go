@@ -62,7 +62,7 @@ const (
 
 // stopWithin is when a process that was told to stop ends even if a part of it
 // does not.
-const stopWithin = 2900 * time.Millisecond
+const stopWithin = 2500 * time.Millisecond
 
 func main() {
 	env := os.Environ() // with what the service manager wrote there, before it is taken out

@@ -1,7 +1,9 @@
 // Package durable writes small files so that a power cut at any moment leaves
 // the old or the new content, never a mixture: the state that the box's
-// management keeps (users, identity, the clock floor).
+// management and its updater keep (users, identity, the clock floor, trust in a
+// repository, a trial, leases).
 //
+//	Save      Replace, unless that is what the file holds already
 //	Replace   temp ─ fsync ─ rename ─ fsync of the folder ─ old content overwritten
 //	Twin      the same twice, each with a checksum: what a flash cell loses in
 //	          one copy is in the other
@@ -16,6 +18,7 @@
 package durable
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +28,7 @@ import (
 )
 
 // maxFile bounds what Read takes into memory, in bytes.
-const maxFile = 1 << 20
+const maxFile = 16 << 20
 
 // Folder is what this package needs of a place for files. Its methods may be
 // called by several goroutines. Names have no slash.
@@ -59,6 +62,26 @@ func Replace(f Folder, name string, data []byte) error {
 	return nil
 }
 
+// Save is Replace for what may not have changed: a file that holds data already is
+// not written again.
+func Save(f Folder, name string, data []byte) error {
+	if old, err := f.Read(name); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	return Replace(f, name, data)
+}
+
+// Remove removes a file for good.
+func Remove(f Folder, name string) error {
+	if err := f.Remove(name); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("make the removal of %s durable: %w", name, err)
+	}
+	return nil
+}
+
 // dir is a folder of the system.
 type dir struct {
 	path string
@@ -75,6 +98,9 @@ func Open(path string) (Folder, error) {
 	}
 	return &dir{path: path}, nil
 }
+
+// At is a folder of the system as it is: it is not made, and need not be there.
+func At(path string) Folder { return &dir{path: path} }
 
 func (d *dir) file(name string) string { return filepath.Join(d.path, name) }
 

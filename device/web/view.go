@@ -43,7 +43,7 @@ func Catalogue() []health.Definition {
 		{Code: unclaimed, Severity: health.Warning, HoldOn: 60 * s,
 			Text:   "The box has not been claimed",
 			Remedy: "Open the page and enter the code on the label."},
-	}, updateCatalogue()...)
+	}, append(updateCatalogue(), boardCatalogue()...)...)
 }
 
 // viewer puts the overview together from all parts, at most once in a while,

@@ -26,7 +26,8 @@ var directions = []struct {
 	{"device/seal", nil},
 	{"device/audit", nil},
 	{"board/...", []string{"board/..."}},
-	{"updater/...", []string{"updater/..."}},
+	// What survives a power cut is a leaf that the box's parts share.
+	{"updater/...", []string{"updater/...", "device/durable/..."}},
 
 	// What needs to know a transport stream packet, and no more.
 	{"capture/tr101290", []string{"capture/mpegts"}},
@@ -65,6 +66,8 @@ var directions = []struct {
 	// along; no other program depends on tests.
 	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/...", "tests/demo"}},
 	{"cmd/...", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
+	// A tool of the release, not of the box.
+	{"buildroot/sbom", nil},
 	{"tests/...", []string{"..."}},
 }
 

@@ -58,6 +58,7 @@ type box struct {
 	media  *process
 	manage *process
 	net    *played
+	slots  *slots
 	ctl    *control.Client
 }
 
@@ -95,6 +96,7 @@ func newBox(t *testing.T) *box {
 	b.document()
 	b.startMedia()
 	b.net = playNetwork(t, b.file("netd.sock"), b.file("etc/network"))
+	b.slots = playUpdates(t, b)
 	l, err := net.Listen("tcp4", home+":0")
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +185,8 @@ func allUp(s control.Status) bool {
 func (b *box) startManage() {
 	args := []string{"run",
 		"--config-dir", b.file("etc"), "--data", b.file("data"), "--key", b.file("key/seal.key"), "--control", b.doc.Control.Socket,
-		"--netd", b.file("netd.sock"), "--listen", fmt.Sprintf("0.0.0.0:%d", b.port), "--http", ""}
+		"--netd", b.file("netd.sock"), "--listen", fmt.Sprintf("0.0.0.0:%d", b.port), "--http", "",
+		"--image", b.file("image"), "--bus", b.slots.bus, "--update", b.file("update.sock")}
 	if *pageDir != "" {
 		args = append(args, "--page", *pageDir)
 	}
@@ -333,6 +336,13 @@ func (p *played) State(context.Context) (network.State, error) {
 }
 
 func (p *played) SetTime(time.Time) error { return nil }
+
+// reboots is how often a restart was asked for.
+func (p *played) reboots() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rebooted
+}
 
 func (p *played) Reboot() error {
 	p.mu.Lock()

@@ -437,6 +437,7 @@ func TestFlows(t *testing.T) {
 		ada.sees("vic")
 	})
 
+	part("update: settings, a bad file, put off, now, on trial, confirmed", func(t *testing.T) { updates(t, ada, b) })
 	part("keyboard only", func(t *testing.T) { keyboardOnly(t, visitor(), b) })
 	part("axe-core finds nothing", func(t *testing.T) { axe(t, ada, browser, b) })
 	part("400 %, and a phone", func(t *testing.T) { narrow(t, ada) })
@@ -504,12 +505,18 @@ func (p *tab) upload(b *box, name string, content []byte) {
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
+	p.attach("import", file)
+	p.press("Import")
+}
+
+// attach chooses a file in a field, by its id.
+func (p *tab) attach(id, file string) {
+	p.t.Helper()
 	var input struct {
 		Result struct {
 			ObjectID string `json:"objectId"`
 		} `json:"result"`
 	}
-	p.call("Runtime.evaluate", params{"expression": "document.getElementById('import')"}, &input)
+	p.call("Runtime.evaluate", params{"expression": "document.getElementById(" + quote(id) + ")"}, &input)
 	p.call("DOM.setFileInputFiles", params{"files": []string{file}, "objectId": input.Result.ObjectID}, nil)
-	p.press("Import")
 }

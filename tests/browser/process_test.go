@@ -5,6 +5,7 @@ package browser
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -29,10 +30,22 @@ func startProcess(t testing.TB, log, bin string, args ...string) *process {
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	// Nor does it outlive a test binary that was killed or ran out of time.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	started := make(chan error)
+	go func() {
+		// The signal of a parent's death comes when the *thread* that started the
+		// child ends: this one stays until the child has gone.
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = p.cmd.Wait(); close(p.done) }()
 	t.Cleanup(func() { p.kill(syscall.SIGTERM) })
 	return p
 }

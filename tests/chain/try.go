@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"quartet/tests/stall"
 )
 
 // stalled is the scheduling delay from which on a run in real time says more
@@ -13,19 +15,25 @@ import (
 // size.
 const stalled = 25 * time.Millisecond
 
-// hopeless is the stall beyond which a machine cannot judge a network of some
-// hundred milliseconds at all.
-const hopeless = 100 * time.Millisecond
+// tries is how often a test is tried on a machine that does not keep time.
+const tries = 5
+
+// calmWithin is how long a void run waits for the machine to become calm, and
+// calmFor what it takes for calm.
+const (
+	calmWithin = 15 * time.Second
+	calmFor    = 500 * time.Millisecond
+)
 
 // Try runs a test in real time. If it fails and this process was not scheduled
-// for stalled or longer meanwhile, the run is void and tried again, at most
-// twice more; the log says so. A failure on a machine that kept time is a
-// failure at once. A machine that stood still for hopeless or longer in the third
-// try, too, gives no verdict: the test is skipped as void, and says so.
+// for stalled or longer meanwhile, the run is void; when the machine has become
+// calmer it is tried again, and the log says so. A failure on a machine that kept
+// time is a failure at once. So is one in the last try: a machine that never
+// keeps time cannot show that the code is right.
 func Try(t *testing.T, test func(t testing.TB)) {
 	t.Helper()
 	for n := 1; ; n++ {
-		w := watchStalls()
+		w := stall.Start()
 		a := &attempt{TB: t}
 		done := make(chan struct{})
 		go func() {
@@ -34,17 +42,30 @@ func Try(t *testing.T, test func(t testing.TB)) {
 			test(a)
 		}()
 		<-done
-		stall := w.stop()
+		longest := w.Stop()
 		switch {
 		case !a.failed:
 			return
-		case n == 3 && stall >= hopeless:
-			t.Skipf("VOID, neither passed nor failed: three tries, and this machine does not keep time (longest stall of this process %v); run it alone:\n%s", stall, a.text)
-		case stall < stalled || n == 3:
-			t.Errorf("failed in try %d; longest stall of this process %v:\n%s", n, stall, a.text)
+		case longest < stalled:
+			t.Errorf("failed in try %d; longest stall of this process %v:\n%s", n, longest, a.text)
+			return
+		case n == tries:
+			t.Errorf("failed in each of %d tries, and this machine does not keep time (longest stall of this process in the last: %v); run it alone:\n%s", n, longest, a.text)
 			return
 		}
-		t.Logf("try %d is void: this process was not scheduled for %v; it had failed with:\n%s", n, stall, a.text)
+		t.Logf("try %d is void: this process was not scheduled for %v; it had failed with:\n%s", n, longest, a.text)
+		awaitCalm()
+	}
+}
+
+// awaitCalm returns when the machine keeps time, or after calmWithin.
+func awaitCalm() {
+	for end := time.Now().Add(calmWithin); time.Now().Before(end); {
+		w := stall.Start()
+		time.Sleep(calmFor)
+		if w.Stop() < stalled {
+			return
+		}
 	}
 }
 
@@ -88,34 +109,4 @@ func (a *attempt) cleanUp() {
 	for i := len(a.ends) - 1; i >= 0; i-- {
 		a.ends[i]()
 	}
-}
-
-// stallWatch measures how late this process's timers fire.
-type stallWatch struct {
-	quit chan struct{}
-	max  chan time.Duration
-}
-
-func watchStalls() *stallWatch {
-	w := &stallWatch{make(chan struct{}), make(chan time.Duration, 1)}
-	go func() {
-		const period = 2 * time.Millisecond
-		worst := time.Duration(0)
-		for {
-			begun := time.Now()
-			select {
-			case <-w.quit:
-				w.max <- worst
-				return
-			case <-time.After(period):
-				worst = max(worst, time.Since(begun)-period)
-			}
-		}
-	}()
-	return w
-}
-
-func (w *stallWatch) stop() time.Duration {
-	close(w.quit)
-	return <-w.max
 }

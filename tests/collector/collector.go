@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -68,6 +69,32 @@ func (ca *CA) Issue(name string, server bool) (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// Sign answers a box's certificate request, PKCS #10 in DER, with a client
+// certificate in PEM.
+func (ca *CA) Sign(request []byte) (string, error) {
+	csr, err := x509.ParseCertificateRequest(request)
+	if err != nil {
+		return "", err
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return "", err
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(ca.next), Subject: csr.Subject, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		DNSNames: csr.DNSNames, URIs: csr.URIs}
+	ca.next++
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.cert, csr.PublicKey, ca.key)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
+}
+
+// PEM is the CA's own certificate.
+func (ca *CA) PEM() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}))
 }
 
 // write writes the files that a Collector reads.
@@ -162,11 +189,23 @@ exporters:
 func (c *Collector) Start(ctx context.Context) error {
 	c.cmd = exec.CommandContext(ctx, c.program, "--config", filepath.Join(c.dir, "collector.yaml"))
 	c.cmd.Stdout, c.cmd.Stderr = &c.Log, &c.Log
-	if err := c.cmd.Start(); err != nil {
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.done = make(chan error, 1)
+	started := make(chan error)
+	go func() {
+		// The signal of a parent's death comes when the *thread* that started the
+		// child ends: this one stays until the child has gone.
+		runtime.LockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			c.done <- c.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		c.cmd = nil
 		return err
 	}
-	c.done = make(chan error, 1)
-	go func() { c.done <- c.cmd.Wait() }()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.NewTimer(60 * time.Second)
@@ -191,9 +230,14 @@ func (c *Collector) Stop() error {
 		return nil
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	err := <-c.done
-	c.cmd = nil
-	return err
+	defer func() { c.cmd = nil }()
+	select {
+	case err := <-c.done:
+		return err
+	case <-time.After(15 * time.Second):
+		_ = c.cmd.Process.Kill()
+		return fmt.Errorf("the Collector did not end within 15 s of SIGTERM: %w", <-c.done)
+	}
 }
 
 // PID is the process, for who measures it.

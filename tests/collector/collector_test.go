@@ -2,11 +2,13 @@ package collector
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -232,5 +234,28 @@ func lines(t *testing.T, name string, empty func() proto.Message, handle func(pr
 	}
 	if err := s.Err(); err != nil || n == 0 {
 		t.Fatalf("%s: %d lines, %v", name, n, err)
+	}
+}
+
+// TestDeployedConfiguration: the example of docs/fleet.md is one that a Collector
+// takes, and a slip in it is not overlooked.
+func TestDeployedConfiguration(t *testing.T) {
+	if *program == "" {
+		t.Skip("it needs a Collector: make test-collector builds one and runs this")
+	}
+	const example = "../../docs/deploy/collector.yaml"
+	if out, err := exec.CommandContext(t.Context(), *program, "validate", "--config", example).CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", example, err, out)
+	}
+	b, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slip := filepath.Join(t.TempDir(), "collector.yaml")
+	if err := os.WriteFile(slip, bytes.Replace(b, []byte("client_ca_file"), []byte("client_ca"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), *program, "validate", "--config", slip).CombinedOutput(); err == nil {
+		t.Errorf("a slip passes:\n%s", out)
 	}
 }

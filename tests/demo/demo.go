@@ -9,8 +9,8 @@
 //	                    └───────────── ledger: what went in ◀── compared ──┘
 //
 // quartetd, quartet-gateway and quartet-manage, which serves the box's page, are
-// the real programs in processes of their own; the relays and the receivers run
-// here.
+// the real programs in processes of their own, and so is the OpenTelemetry
+// Collector that the box reports to; the relays and the receivers run here.
 package demo
 
 import (
@@ -22,10 +22,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
+	"quartet/tests/collector"
 	"quartet/tests/ledger"
 	"quartet/tests/relay"
+	"quartet/tests/stall"
 )
 
 // Options of a demo.
@@ -34,10 +37,13 @@ type Options struct {
 	Duration time.Duration // 0: until interrupted
 	Input    string        // udp:// or rtp:// address of a feed of the user's own, or a V4L2 device /dev/videoN; "": the test picture
 	Latency  time.Duration // total; 0: 300 ms
-	Dir      string        // for configurations, logs and the picture; emptied first
-	Seed     uint64        // of the network's trouble
-	Out      io.Writer
-	Live     bool // Out is a terminal: redraw the table in place
+	// Collector is the program of an OpenTelemetry Collector, which is then the
+	// box's telemetry home; "": there is none, and the box stays unclaimed.
+	Collector string
+	Dir       string // for configurations, logs and the picture; emptied first
+	Seed      uint64 // of the network's trouble
+	Out       io.Writer
+	Live      bool // Out is a terminal: redraw the table in place
 }
 
 // ErrLost is returned when a packet was lost that should not have been.
@@ -56,7 +62,9 @@ type demo struct {
 	ledger  *ledger.Ledger
 	outs    []*receiver
 	box     *process
-	manage  *process // the page
+	manage  *process             // the page
+	home    *collector.Collector // nil: none
+	stall   *stall.Watch
 	gws     []*process
 	plan    plan
 	trouble string // what the network suffers from now, in words
@@ -81,6 +89,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
 	}
+	unlock, err := lock(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	// A socket's path may be no longer than some 100 bytes.
 	run, err := os.MkdirTemp("", "quartet-demo-")
 	if err != nil {
@@ -91,6 +104,8 @@ func Run(ctx context.Context, o Options) error {
 	d.plan.control = filepath.Join(run, "control.sock")
 	// Network and receivers outlive ctx: Ctrl-C ends the feed, and what is under
 	// way then still comes out and is compared.
+	d.stall = stall.Start()
+	defer func() { d.stall.Stop() }()
 	play, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -110,6 +125,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.waitUntilUp(ctx); err != nil {
 		return err
 	}
+	if err := d.startHome(ctx); err != nil {
+		return fmt.Errorf("telemetry home: %w", err)
+	}
 	feed, err := startFeed(ctx, &o, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
 	if err != nil {
 		return err
@@ -121,7 +139,10 @@ func Run(ctx context.Context, o Options) error {
 	case <-feed.done:
 	case <-time.After(20 * time.Second):
 		feed.stop()
-		return fmt.Errorf("no packet from the feed within 20 s (log: %s)", feed.log)
+		if o.Input != "" {
+			return fmt.Errorf("input: %s: no packet came within 20 s: is it sent to this machine, and to this address and interface?", o.Input)
+		}
+		return fmt.Errorf("no packet from the test picture within 20 s (log: %s)", feed.log)
 	}
 
 	began := d.now()
@@ -152,6 +173,8 @@ func Run(ctx context.Context, o Options) error {
 	// What is under way comes out within the latency.
 	time.Sleep(d.opts.Latency + 700*time.Millisecond)
 	lost := d.printSummary()
+	d.stopAll() // home last, and so complete
+	d.printHome()
 	return errors.Join(failed, lost)
 }
 
@@ -201,6 +224,9 @@ func (d *demo) stopAll() {
 	}
 	wg.Wait()
 	d.group.Close()
+	if d.home != nil {
+		_ = d.home.Stop() // it may have ended with us, at Ctrl-C
+	}
 }
 
 // waitUntilUp waits until the box has all four paths.
@@ -222,4 +248,17 @@ func (d *demo) waitUntilUp(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// lock makes a folder one demo's own.
+func lock(dir string) (unlock func(), err error) {
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another demo runs in %s: end it, or give this one a folder of its own with --dir (make demo DEMO_FLAGS='--dir FOLDER')", dir)
+	}
+	return func() { f.Close() }, nil
 }

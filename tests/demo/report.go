@@ -10,6 +10,7 @@ import (
 
 	"quartet/device/control"
 	"quartet/tests/ledger"
+	"quartet/tests/stall"
 )
 
 func (d *demo) printf(format string, args ...any) { fmt.Fprintf(d.opts.Out, format, args...) }
@@ -22,7 +23,14 @@ func (d *demo) printHead() {
 	d.printf("Quartet demo: one box, four SRT paths with Reed-Solomon FEC, two legs of two gateways.\n")
 	d.printf("  plan      K %d + %d rows per stream (%.0f %%), SRT %.0f ms + stagger %.0f ms + FEC %.0f ms of %.0f ms\n",
 		s.Plan.K, s.Plan.Rows, s.Plan.OverheadPercent, s.Plan.SRTLatencyMS, s.Plan.StaggerMS, s.Plan.FECBoundMS, s.Plan.LatencyMS)
-	d.printf("  page      %s   claim code %s   (its certificate is its own: tell the browser to go on)\n", d.pageURL(), d.plan.claim)
+	who := "claim code " + d.plan.claim
+	if d.home != nil {
+		who = fmt.Sprintf("sign in as %s with %s", homeUser, d.plan.password)
+	}
+	d.printf("  page      %s   %s   (its certificate is its own: tell the browser to go on)\n", d.pageURL(), who)
+	if d.home != nil {
+		d.printf("  home      an OpenTelemetry Collector at https://%s; what it stores: %s\n", d.home.Address, d.home.Store)
+	}
 	d.printf("  picture   ffplay udp://%s        (gateway 1a's output)\n", d.plan.picture)
 	d.printf("  status    quartetctl status --socket %s --watch\n", d.plan.control)
 	for i, name := range gatewayNames {
@@ -86,6 +94,7 @@ func (d *demo) printSummary() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	s, err := d.status(ctx)
+	alone := false // a gateway lacks what its leg's other one had
 	d.printf("\nSummary\n")
 	if err == nil {
 		d.printf("  %-5s %10s %10s %12s %10s %13s %14s %8s\n", "path", "sent", "lost here", "by other path", "by parity", "unrecoverable", "digests equal", "RTT ms")
@@ -97,6 +106,7 @@ func (d *demo) printSummary() error {
 			a := p.Arrival
 			d.printf("  %-5s %10d %10d %12d %10d %13d %8d of %-3d %8.1f\n", p.Name, p.Sent, a.LostHere, a.ByOther, a.ByParity, a.Unrecovered,
 				a.Digest.Equal, a.Digest.Compared, p.RTTMS)
+			alone = alone || a.Unrecovered > 0
 			if a.Digest.Different > 0 {
 				err = fmt.Errorf("path %s: %d digest windows differ", p.Name, a.Digest.Different)
 			}
@@ -111,6 +121,11 @@ func (d *demo) printSummary() error {
 	if e := d.outs[0].save(d.file("leg1.ts")); e == nil {
 		d.pictureOf(d.file("leg1.ts"), d.file("picture.png"))
 	}
+	longest := d.stall.Stop()
+	d.stall = stall.Start()
+	if longest >= 100*time.Millisecond {
+		d.printf("\nThis machine stood still for up to %.0f ms, which looks like a network that does: what is lost or late may be that. Run it again when it is less busy.\n", ms(longest))
+	}
 	for _, r := range d.sums {
 		if !r.Identical() {
 			d.printf("\nFAILED: %v\n", r)
@@ -121,6 +136,9 @@ func (d *demo) printSummary() error {
 		return err
 	}
 	d.printf("\nEvery packet of each leg that had a live path came out as it went in.\n")
+	if alone && d.sums[0].Missing+d.sums[1].Missing == 0 {
+		d.printf("What a gateway calls unrecoverable (upper table, in packets of the wire) the other gateway of its leg had, or the leg was cut off.\n")
+	}
 	return nil
 }
 

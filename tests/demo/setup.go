@@ -15,14 +15,15 @@ import (
 
 // plan is who listens where.
 type plan struct {
-	feed    netip.AddrPort   // the box's input
-	srt     []netip.AddrPort // the gateways' listeners
-	rtp     []netip.AddrPort // receivers of the gateways' RTP
-	http    []netip.AddrPort // the gateways' status and metrics
-	picture netip.AddrPort   // a player may listen here
-	page    netip.AddrPort   // the box's page
-	claim   string           // its claim code
-	control string           // the box's socket
+	feed     netip.AddrPort   // the box's input
+	srt      []netip.AddrPort // the gateways' listeners
+	rtp      []netip.AddrPort // receivers of the gateways' RTP
+	http     []netip.AddrPort // the gateways' status and metrics
+	picture  netip.AddrPort   // a player may listen here
+	page     netip.AddrPort   // the box's page
+	password string           // homeUser's; "": nobody has claimed the box
+	claim    string           // its claim code
+	control  string           // the box's socket
 
 	boxConfig     string
 	gatewayConfig []string

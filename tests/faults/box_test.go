@@ -27,7 +27,7 @@ const (
 	clearWithin = 10 * time.Second
 )
 
-// F2, its alarms: one path dead, then a whole leg.
+// F2, its alarms: one path dead, then a whole leg, then three of four.
 func TestF2_Alarms(t *testing.T) {
 	chain.Try(t, func(t testing.TB) {
 		c, b := chain.NewBox(t, chain.Config{Peers: true, Overhead: 12, Seed: 202}, nil)
@@ -43,8 +43,13 @@ func TestF2_Alarms(t *testing.T) {
 		c.Relays[1].SetBoth(relay.Impairment{Dead: true})
 		took = c.Eventually(alarmWithin, "leg 1 is down", func() bool { return b.Alarm("leg-down", "leg/1") })
 		t.Logf("leg dead: alarm after %v", took.Round(time.Millisecond))
+		c.Relays[2].SetBoth(relay.Impairment{Dead: true})
+		took = c.Eventually(alarmWithin, "an alarm for path 2, and leg 2 has one path left", func() bool {
+			return (b.Alarm("path-down", "path/2") || b.Alarm("path-unreported", "path/2")) && b.Alarm("leg-unprotected", "leg/2")
+		})
+		t.Logf("three of four dead: alarms after %v", took.Round(time.Millisecond))
 
-		for i := range 2 {
+		for i := range 3 {
 			c.Relays[i].SetBoth(c.Impaired(relay.Impairment{}))
 		}
 		took = c.Eventually(clearWithin, "all alarms cleared", func() bool { return b.Status().Worst == "info" })

@@ -249,7 +249,10 @@ func TestUsersAndFolders(t *testing.T) {
 				}
 			case "ReadWritePaths":
 				for p := range strings.FieldsSeq(s.value) {
-					if p = strings.TrimPrefix(p, "-"); folders[p] == nil {
+					if p = strings.TrimPrefix(p, "-"); strings.HasPrefix(p, "/sys/") {
+						continue // the kernel's; who may write what is in the udev rules
+					}
+					if folders[p] == nil {
 						t.Errorf("%s: %s is not made by tmpfiles.d: the service would not start", name, p)
 					}
 				}
@@ -263,6 +266,75 @@ func TestUsersAndFolders(t *testing.T) {
 		if got := strings.Join(folders[p], " "); got != want {
 			t.Errorf("%s is %s, want %s", p, got, want)
 		}
+	}
+}
+
+// TestPanelRules: the lights, fans and lines that quartet-manage writes to are given
+// to a group of its own, which it is in, and its sandbox lets it get there.
+func TestPanelRules(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(overlay, "usr/lib/udev/rules.d/60-quartet-panel.rules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const group = "quartet-panel"
+	for _, subsystem := range []string{"leds", "hwmon", "gpio"} {
+		rule := regexp.MustCompile(`(?m)^SUBSYSTEM=="` + subsystem + `".*` + group)
+		if !rule.Match(b) {
+			t.Errorf("no rule gives anything of %s to %s", subsystem, group)
+		}
+	}
+	manage := units(t)["quartet-manage.service"]
+	var writes []string
+	for _, s := range manage {
+		if s.key == "ReadWritePaths" {
+			writes = append(writes, strings.Fields(s.value)...)
+		}
+	}
+	if !slices.Contains(strings.Fields(get(manage, "SupplementaryGroups")), group) || !slices.Contains(writes, "-/sys/class/leds") || !slices.Contains(writes, "-/sys/devices") ||
+		get(manage, "DeviceAllow") != "char-gpiochip rw" || get(manage, "PrivateDevices") == "yes" {
+		t.Errorf("quartet-manage.service does not reach the panel: %v", writes)
+	}
+	for _, name := range []string{"quartetd.service", "quartet-netd.service"} {
+		if slices.Contains(strings.Fields(get(units(t)[name], "SupplementaryGroups")), group) {
+			t.Errorf("%s reaches the panel, and has no business there", name)
+		}
+	}
+	if path, err := exec.LookPath("udevadm"); err == nil {
+		out, err := exec.CommandContext(t.Context(), path, "verify", "--root="+overlayRoot(t), "--resolve-names=never").CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "Unknown command") {
+			t.Errorf("udevadm: %v\n%s", err, out)
+		}
+	}
+}
+
+// overlayRoot is the overlay by its full path.
+func overlayRoot(t *testing.T) string {
+	t.Helper()
+	p, err := filepath.Abs(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestWatchdogChain: PID 1 feeds the hardware's watchdog, and each service of ours
+// that stays feeds PID 1's by its work (DESIGN.md §4).
+func TestWatchdogChain(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(overlay, "usr/lib/systemd/system.conf.d/quartet.conf"))
+	if err != nil || !regexp.MustCompile(`(?m)^RuntimeWatchdogSec=20s$`).Match(b) || !regexp.MustCompile(`(?m)^RebootWatchdogSec=`).Match(b) {
+		t.Errorf("PID 1 does not feed the hardware's watchdog: %v\n%s", err, b)
+	}
+	fed := 0
+	for name, u := range units(t) {
+		if get(u, "Type") != "notify" {
+			continue
+		}
+		if fed++; get(u, "WatchdogSec") == "" || get(u, "NotifyAccess") != "main" || get(u, "Restart") != "always" {
+			t.Errorf("%s is not watched", name)
+		}
+	}
+	if fed != 3 {
+		t.Errorf("%d services are watched, want quartetd, quartet-manage and quartet-netd", fed)
 	}
 }
 

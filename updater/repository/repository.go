@@ -18,7 +18,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
-	"quartet/updater/durable"
+	"quartet/device/durable"
 	"quartet/updater/rauc"
 	"quartet/updater/trust"
 )

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"quartet/updater/durable"
+	"quartet/device/durable"
 )
 
 // Role is a box's place in the pair.

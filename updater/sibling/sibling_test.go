@@ -21,7 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"quartet/updater/durable/powercut"
+	"quartet/device/durable/powercut"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +35,7 @@ type box struct {
 	clock     *clock
 	serial    string
 	role      Role
-	folder    *powercut.Folder
+	folder    *powercut.Disk
 	started   time.Duration
 	pair      *Pair
 	peer      *box
@@ -245,9 +245,9 @@ func TestF28NeverBoth(t *testing.T) {
 				x.start()
 				continue
 			case 1: // the power goes in the middle of writing
-				x.folder.Steps, x.folder.Torn = 1+rng.IntN(3), powercut.Torn(rng.IntN(3))
+				x.folder.Fuse(rng.IntN(3))
 				_ = x.acquire()
-				x.folder.Restore(rng.IntN(2) == 0)
+				x.folder.Restore(rng.IntN(6))
 				x.start()
 				continue
 			case 2:

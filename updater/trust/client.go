@@ -17,7 +17,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
-	"quartet/updater/durable"
+	"quartet/device/durable"
 )
 
 // Limits of the metadata's files, in bytes, and of root changes in one go.

@@ -17,7 +17,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
-	"quartet/updater/durable/powercut"
+	"quartet/device/durable/powercut"
 	"quartet/updater/trust"
 )
 

@@ -65,6 +65,15 @@ const (
 	fileFlush = 200 * time.Millisecond
 )
 
+// A file that fails is opened again after fileRetry, then twice as long, up to
+// fileRetryMost. It counts as open again when it has taken what came for
+// fileProven: a full disk lets a file be opened, and then nothing be written.
+const (
+	fileRetry     = time.Second
+	fileRetryMost = 5 * time.Second
+	fileProven    = time.Second
+)
+
 func (o *fileOut) onLoss() OnLoss { return o.cfg.OnLoss }
 
 func (o *fileOut) write(b *batch) { o.put(b.ts) }
@@ -112,18 +121,18 @@ func (o *fileOut) run(ctx context.Context) {
 	flush := time.NewTicker(fileFlush)
 	defer flush.Stop()
 	w := fileWriter{out: o, msgs: make([][]byte, 0, 128), buf: make([]byte, 0, fileChunk+maxPacket)}
-	var retry time.Time // no attempt before
+	var retry, opened time.Time // no attempt before; since when the file is open
+	wait := fileRetry
 	for {
 		last, onTime := false, false
 		if f == nil && time.Now().After(retry) {
 			var err error
 			if f, err = openFile(o.cfg.Path); err != nil {
 				o.failed(err)
-				f, retry = nil, time.Now().Add(time.Second)
-			} else {
-				o.err.Store(nil)
-				o.open.Store(true)
-				o.log.Info("output open", "output", o.cfg.Name, "type", "file", "to", o.cfg.Path)
+				f, retry = nil, time.Now().Add(wait)
+				wait = min(2*wait, fileRetryMost)
+			} else if opened = time.Now(); o.err.Load() == nil {
+				o.works()
 			}
 		}
 		select {
@@ -138,8 +147,14 @@ func (o *fileOut) run(ctx context.Context) {
 		} else if err := w.drain(f, onTime || last); err != nil {
 			o.failed(err)
 			_ = f.Close()
-			f, retry = nil, time.Now().Add(time.Second)
+			f, retry = nil, time.Now().Add(wait)
+			wait = min(2*wait, fileRetryMost)
 			o.open.Store(false)
+		} else if wait > fileRetry && time.Since(opened) > fileProven {
+			wait = fileRetry
+			if !o.open.Load() {
+				o.works()
+			}
 		}
 		if last {
 			return
@@ -147,10 +162,16 @@ func (o *fileOut) run(ctx context.Context) {
 	}
 }
 
+func (o *fileOut) works() {
+	o.err.Store(nil)
+	o.open.Store(true)
+	o.log.Info("output open", "output", o.cfg.Name, "type", "file", "to", o.cfg.Path)
+}
+
 func (o *fileOut) failed(err error) {
 	text := err.Error()
 	if old := o.err.Swap(&text); old == nil || *old != text {
-		o.log.Warn("file output fails; trying again each second", "output", o.cfg.Name, "err", err)
+		o.log.Warn("file output fails; it is tried again", "output", o.cfg.Name, "err", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -357,4 +358,31 @@ func TestFileOutputRecovers(t *testing.T) {
 	eventually(t, 5*time.Second, "the file is opened", func() bool { return o.stats().State == "open" })
 	o.write(b)
 	eventually(t, 5*time.Second, "the file is written", func() bool { return o.stats().SentPackets == 1 })
+}
+
+// A full disk lets the file be opened and then takes nothing: the output never
+// counts as open, and the log has one line of it, not one for each attempt.
+func TestFileOutputFullDisk(t *testing.T) {
+	env := testEnv()
+	var log bytes.Buffer // slog has a lock of its own; read when the output has ended
+	env.log = slog.New(slog.NewTextHandler(&log, nil))
+	o := (&FileOutput{Name: "f", Path: "/dev/full"}).open(env).(*fileOut)
+	stop := runOutput(t, o)
+	b := newBatch()
+	b.add(make([]byte, 12+tsPacket), 12)
+	o.write(b)
+	eventually(t, 5*time.Second, "the error is told", func() bool { return strings.Contains(o.stats().Error, "no space left") })
+	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		o.write(b)
+		if st := o.stats(); st.State == "open" || st.Error == "" {
+			t.Fatalf("%+v", st)
+		}
+	}
+	stop()
+	if n := strings.Count(log.String(), "file output fails"); n != 1 {
+		t.Errorf("%d lines of the same failure:\n%s", n, log.String())
+	}
+	if st := o.stats(); st.SentPackets != 0 || st.DroppedPackets == 0 {
+		t.Errorf("%+v", st)
+	}
 }

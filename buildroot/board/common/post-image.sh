@@ -12,11 +12,14 @@ export PATH
 cd "$images"
 
 # Where the kernel lies in memory, how it speaks, which device tree.
+# shellcheck source=/dev/null
 . "$tree/board/$board/image.conf"
 [ "$DTB" != qemu ] || {
 	DTB=qemu.dtb
 	# The machine's own tree; U-Boot puts in how much memory there is.
 	qemu-system-aarch64 -M virt,acpi=off,dumpdtb="$DTB" -cpu cortex-a53 -smp 2 -m 512 -nographic
+	# U-Boot takes QEMU's tree for its own, so that its key has to be in there.
+	{ dtc -q -I dtb -O dts "$DTB"; cat "$keys/fit.dtsi"; } | dtc -q -I dts -O dtb -o machine.dtb
 }
 
 sh "$tree/scripts/make-verity" rootfs.squashfs rootfs.verity rootfs.table

@@ -50,8 +50,9 @@ QUARTET_PRE_CONFIGURE_HOOKS += QUARTET_CHECK_SOURCE
 define QUARTET_USERS
 	- - quartet 800 * - - - Quartet
 	- - quartet-netd 801 * - - - Quartet network helper
+	- - quartet-panel 804 * - - - Quartet panel
 	quartetd 802 quartetd 802 * /var/lib/quartetd - quartet,video,audio,render Quartet media
-	quartet-manage 803 quartet-manage 803 * /var/lib/quartet - quartet,quartet-netd Quartet management
+	quartet-manage 803 quartet-manage 803 * /var/lib/quartet - quartet,quartet-netd,quartet-panel Quartet management
 endef
 
 # What post-build and post-image are told.

@@ -42,7 +42,6 @@ type Fake struct {
 	sets      int
 	streaming bool // by us: timings cannot be set
 	stolen    bool // by another program
-	waited    time.Duration
 	wake      chan struct{}
 	limits    sdi.Limits
 }

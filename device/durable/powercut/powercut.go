@@ -62,6 +62,23 @@ func (d *Disk) Crashes() []*Disk {
 	return list
 }
 
+// Off tells whether the power is gone.
+func (d *Disk) Off() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fuse < 0
+}
+
+// Restore gives the power back to the folder itself, in one of the states that
+// Crashes lists: by its number, counted round and round; -1 is the last.
+func (d *Disk) Restore(which int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	states := append([]map[string][]byte{d.durable}, d.pending...)
+	state := states[((which%len(states))+len(states))%len(states)]
+	d.files, d.durable, d.pending, d.fuse = maps.Clone(state), maps.Clone(state), nil, 1<<30
+}
+
 // step records a state that a crash may leave.
 func (d *Disk) step() { d.pending = append(d.pending, maps.Clone(d.files)) }
 

@@ -65,6 +65,59 @@ func TestF19Twin(t *testing.T) {
 	}
 }
 
+// F19, of Save and Remove: the same.
+func TestF19SaveAndRemove(t *testing.T) {
+	for what, do := range map[string]func(*Disk) error{
+		"save":   func(d *Disk) error { return durable.Save(d, "x", []byte("new one")) },
+		"remove": func(d *Disk) error { return durable.Remove(d, "x") },
+	} {
+		seen := map[string]bool{}
+		for step := 0; ; step++ {
+			d := New()
+			if err := durable.Save(d, "x", []byte("old")); err != nil {
+				t.Fatal(err)
+			}
+			d.Fuse(step)
+			done := do(d)
+			if d.Off() != (done != nil) {
+				t.Fatalf("%s, step %d: off %t, %v", what, step, d.Off(), done)
+			}
+			for i := range d.Crashes() {
+				after := d.Crashes()[i]
+				b, err := after.Read("x")
+				text := string(b)
+				if errors.Is(err, fs.ErrNotExist) {
+					text = "gone"
+				}
+				seen[text] = true
+				switch {
+				case what == "save" && text != "old" && text != "new one", what == "save" && done == nil && text != "new one",
+					what == "remove" && done == nil && text != "gone":
+					t.Errorf("%s, step %d: %q", what, step, text)
+				}
+			}
+			d.Restore(-1)
+			if d.Off() || durable.Save(d, "x", []byte("again")) != nil {
+				t.Errorf("%s, step %d: no power", what, step)
+			}
+			if done == nil {
+				break
+			}
+		}
+		if len(seen) < 2 {
+			t.Errorf("%s: seen %v", what, seen)
+		}
+	}
+	d := New()
+	if err := durable.Save(d, "x", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	d.Fuse(0) // what is there already needs no power
+	if err := durable.Save(d, "x", []byte("old")); err != nil {
+		t.Error(err)
+	}
+}
+
 // The disk itself loses what was not synced, and only that.
 func TestDisk(t *testing.T) {
 	d := New()

@@ -27,6 +27,13 @@ type Board struct {
 	Measured   bool    // there is such a sensor
 	FanDuty    int     // percent; below 0: there is none to set
 	Relay      int     // 1 energised, 0 not; below 0: there is none
+	Contacts   []Contact
+}
+
+// Contact is an input from the rack.
+type Contact struct {
+	Name   string
+	Closed bool
 }
 
 var updateRows = []row[Update]{
@@ -58,6 +65,10 @@ var boardRows = []row[Board]{
 		func(b *Board) bool { return b.Relay >= 0 }),
 }
 
+var contactRows = []row[Contact]{
+	gauge("quartet.board.contact", "{contact}", []string{"hw.id"}, 0, "1 while the contact is closed.", "", func(c *Contact) float64 { return flag(c.Closed) }),
+}
+
 func takeUpdate(s *Sample, u *Update) {
 	for i := range updateRows {
 		x, ok := updateRows[i].read(u)
@@ -80,5 +91,8 @@ func takeBoard(s *Sample, b *Board) {
 		if x, ok := boardRows[i].read(b); ok {
 			s.add(&boardRows[i].Def, x, []string{b.ResetCause, b.Model}[:len(boardRows[i].Labels)])
 		}
+	}
+	for i := range b.Contacts {
+		emit(s, contactRows, &b.Contacts[i], b.Contacts[i].Name)
 	}
 }

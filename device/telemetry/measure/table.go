@@ -238,6 +238,7 @@ func Table() []Def {
 	defs(add, receiveRows)
 	defs(add, sensorRows)
 	defs(add, boardRows)
+	defs(add, contactRows)
 	defs(add, updateRows)
 	defs(add, slotRows)
 	return list

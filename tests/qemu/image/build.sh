@@ -167,7 +167,7 @@ initramfs() {
 	local dir=$out/initramfs root=$out/root version lib module
 	version=$(basename "$root"/usr/lib/modules/*)
 	rm -rf "$dir"
-	mkdir -p "$dir"/{bin,sbin,lib/modules,usr/lib/aarch64-linux-gnu,dev,proc,sys,root}
+	mkdir -p "$dir"/{bin,sbin,lib/modules,usr/lib/aarch64-linux-gnu,dev,proc,sys,new}
 	cp "$root/usr/bin/busybox" "$dir/bin/"
 	cp "$root/usr/sbin/dmsetup" "$dir/sbin/"
 	# Libraries that dmsetup needs, as it says itself, and they in turn.

@@ -115,6 +115,24 @@ export async function raw(method: string, path: string, body?: unknown, o: Optio
   return send(method, path, body, o);
 }
 
+/** Sends a file of any size, and tells how much of it has gone (0…1). */
+export function sendFile(path: string, file: Blob, told: (part: number) => void): Promise<void> {
+  return new Promise((done, failed) => {
+    // fetch does not tell how far it is.
+    const r = new XMLHttpRequest();
+    r.open("POST", base + path);
+    r.setRequestHeader("Content-Type", "application/octet-stream");
+    r.upload.onprogress = (e) => e.lengthComputable && e.total > 0 && told(e.loaded / e.total);
+    r.onerror = () => failed(new Problem(0, "no answer", "", [], 0, {}));
+    r.onload = () => {
+      if (r.status >= 200 && r.status < 300) return done();
+      if (r.status === 401 && session.value.session) signedOut("expired");
+      problem(new Response(r.responseText, { status: r.status, statusText: r.statusText })).then(failed, failed);
+    };
+    r.send(file);
+  });
+}
+
 /** Fetches a file and hands it to the browser's downloads. */
 export async function download(method: string, path: string, name: string, body?: unknown): Promise<void> {
   const r = await send(method, path, body, { timeout: 120_000 });

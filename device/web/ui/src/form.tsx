@@ -294,13 +294,13 @@ export function TextArea(p: FieldProps & { rows?: number; placeholder?: string; 
 /** A list of numbers. What is none goes to the box, which says so. */
 export const NumberListField = (p: FieldProps) => <ListField {...p} read={(w) => (/^\d+$/.test(w) ? Number(w) : w)} />;
 
-/** A list of words, with commas or lines between them. */
-export function ListField(p: FieldProps & { placeholder?: string; lines?: boolean; read?: (word: string) => Json }) {
+/** A list of words, with commas or lines between them; with rows, lines alone. */
+export function ListField(p: FieldProps & { placeholder?: string; lines?: boolean; rows?: boolean; read?: (word: string) => Json }) {
   const form = useForm();
   const v = at(form.doc, p.path);
   const value = Array.isArray(v) ? v.map(String) : [];
   const [text, setText] = useState(value.join(p.lines ? "\n" : ", "));
-  const split = (s: string) => s.split(/[,\n]/).map((w) => w.trim()).filter(Boolean);
+  const split = (s: string) => s.split(p.rows ? /\n/ : /[,\n]/).map((w) => w.trim()).filter(Boolean);
   useEffect(() => {
     if (!same(split(text), value)) setText(value.join(p.lines ? "\n" : ", "));
   }, [JSON.stringify(value)]);

@@ -371,7 +371,30 @@ export interface Update {
   available: boolean;
   reason?: string;
   running_version: string;
-  slots: { name: string; state: string; version?: string }[] | null;
+  board?: string;
+  slots: { name: string; state: string; version?: string; next: boolean }[] | null;
+  phase: "idle" | "available" | "ready" | "installing" | "installed" | "restarting" | "trial" | "going-back";
+  offer: { version: string; downgrade: boolean; ring?: string; upload: boolean; notes?: string; bytes: number; found: string } | null;
+  progress: { what: "download" | "install"; percent: number; done: number; total: number; text?: string } | null;
+  waits: { why: string; text: string; until: string | null } | null;
+  trial: { from: string; to: string; stage: string; outcome?: string; text?: string } | null;
+  mode: string;
+  windows: string[] | null;
+  zone: string;
+  defer_until: string | null;
+  deferred_by?: string;
+  repository: boolean;
+  last_check: string | null;
+  check_error?: string;
+  next_check: string | null;
+  sibling: { held: boolean; wanted: string | null; denied?: string } | null;
+  refused: { version: string; code: string; text: string }[] | null;
+  clock_good: boolean;
+}
+
+export interface UpdateInfo extends Update {
+  pin: string;
+  history: { time: string; event: string; from?: string; to?: string; actor?: string; text?: string }[] | null;
 }
 
 export interface History {
