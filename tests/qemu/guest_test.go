@@ -211,7 +211,7 @@ func (g *guest) run(command string) string {
 	g.t.Helper()
 	out, ok := g.try(command, 2*time.Minute)
 	if !ok {
-		g.t.Fatalf("in the box: %s\n%s", command, out)
+		g.t.Fatalf("in the box: %.300s\n%s", command, out)
 	}
 	return out
 }
@@ -219,7 +219,7 @@ func (g *guest) run(command string) string {
 // put writes a file in the box.
 func (g *guest) put(path string, content []byte) {
 	g.t.Helper()
-	const piece = 256 << 10
+	const piece = 64 << 10 // an argument may have 128 KiB
 	for at := 0; at < len(content) || at == 0; at += piece {
 		op := ">>"
 		if at == 0 {
