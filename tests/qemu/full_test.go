@@ -40,8 +40,8 @@ func TestF21(t *testing.T) {
 	b := sending(t, "LAB-0021")
 	h := newHome(t)
 	b.page.follow(h.url())
-	t.Run("hang", func(t *testing.T) { b.broken(t, h, "1.3.0", "failed", "fell-back") })
-	t.Run("no media", func(t *testing.T) { b.broken(t, h, "1.4.0", "failed") })
+	b.step(t, "hang", func(t *testing.T) { b.broken(t, h, "1.3.0", "failed", "fell-back") })
+	b.step(t, "no media", func(t *testing.T) { b.broken(t, h, "1.4.0", "failed") })
 }
 
 // TestF22 takes every processor from the kernel: the hardware watchdog resets

@@ -5,6 +5,7 @@ package qemu
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"io"
 	"os"
 	"regexp"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quartet/device/config"
 )
 
 // box is a claimed box that sends, with its other side.
@@ -47,19 +50,36 @@ func TestStage(t *testing.T) {
 	b := provisioned(t, disk, "LAB-0001")
 	t.Logf("power to a box that can be asked: %.0f s", time.Since(begun).Seconds())
 
-	t.Run("starts", func(t *testing.T) { b.starts(t) })
-	if !t.Run("page", func(t *testing.T) { b.claims(t) }) {
+	b.step(t, "starts", func(t *testing.T) { b.starts(t) })
+	if !b.step(t, "page", func(t *testing.T) { b.claims(t) }) {
 		return
 	}
 	b.studio = newStudio(t)
-	t.Run("streams", func(t *testing.T) { b.streams(t) })
-	t.Run("S10", func(t *testing.T) { b.security(t) })
-	t.Run("S9", func(t *testing.T) { b.openPorts(t) })
+	b.step(t, "streams", func(t *testing.T) { b.streams(t) })
+	b.step(t, "S10", func(t *testing.T) { b.security(t) })
+	b.step(t, "S9", func(t *testing.T) { b.openPorts(t) })
 	h := newHome(t)
-	t.Run("update", func(t *testing.T) { b.updates(t, h) })
-	t.Run("F21", func(t *testing.T) { b.broken(t, h, "1.2.0", "failed", "fell-back") })
-	t.Run("S8", func(t *testing.T) { b.refuses(t, h) })
-	t.Run("S17", func(t *testing.T) { b.resets(t) })
+	b.step(t, "update", func(t *testing.T) { b.updates(t, h) })
+	b.step(t, "F21", func(t *testing.T) { b.broken(t, h, "1.2.0", "failed", "fell-back") })
+	b.step(t, "S8", func(t *testing.T) { b.refuses(t, h) })
+	b.step(t, "S17", func(t *testing.T) { b.resets(t) })
+}
+
+// step is one subtest: what fails in it is its own failure.
+func (b *box) step(t *testing.T, name string, f func(t *testing.T)) bool {
+	return t.Run(name, func(step *testing.T) {
+		b.as(step)
+		defer b.as(t)
+		f(step)
+	})
+}
+
+// as has the box report to a test.
+func (b *box) as(t testing.TB) {
+	b.t, b.page.t = t, t
+	if b.studio != nil {
+		b.studio.t = t
+	}
 }
 
 // starts looks at what started.
@@ -110,7 +130,7 @@ func (b *box) claims(t *testing.T) {
 // comes out of the gateways.
 func (b *box) streams(t *testing.T) {
 	b.put(loopTS, loop())
-	b.page.must("PUT", "/api/v1/config", b.studio.doc, nil, "If-Match", `"none"`)
+	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"none"`)
 	b.studio.flowing(3 * time.Minute)
 	b.compare(t, 30*time.Second)
 }
