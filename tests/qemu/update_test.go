@@ -238,6 +238,7 @@ func (b *box) awaits(t *testing.T, limit time.Duration, to string, events ...str
 // updates shows a good version and a broken one (the first half of issue 5's
 // "must show" 1, F21).
 func (b *box) updates(t *testing.T, h *home) {
+	h.t = t
 	b.page.setTime(time.Now())
 	b.page.follow(h.url())
 	boot, slot := b.bootID(), b.slot()
@@ -269,6 +270,7 @@ func (b *box) updates(t *testing.T, h *home) {
 // broken publishes a version that does not work; it has to be back on the old
 // one by itself within two starts and three minutes (F21).
 func (b *box) broken(t *testing.T, h *home, version string, outcomes ...string) {
+	h.t = t
 	b.page.setTime(time.Now())
 	before, slot := len(b.boots()), b.slot()
 	u, err := b.page.update()
@@ -293,6 +295,7 @@ func (b *box) broken(t *testing.T, h *home, version string, outcomes ...string) 
 // refuses brings files that must not be taken (S8): each has an answer that says
 // why.
 func (b *box) refuses(t *testing.T, h *home) {
+	h.t = t
 	now := time.Now()
 	b.page.setTime(now)
 	upload := func(file []byte) string {
