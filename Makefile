@@ -166,6 +166,35 @@ build-arm64: deps-arm64 ## the programs for the box, cross-built, into build/arm
 test-arm64: build-arm64 ## unit tests of the packet path under qemu-user
 	$(ARM) $(GO) test $(ARM_RUN) -timeout 20m ./fec/... ./capture/mpegts ./uplink ./uplink/rtp
 
+# The lab image and its versions: 1.0.0 is on the disk, 1.1.0 a good update, the
+# others are broken on purpose. Only what changed is made again.
+QEMU_DIR := $(BUILD)/qemu
+IMAGE    := tests/qemu/image
+define lab-image
+CGO_ENABLED=0 GOARCH=arm64 $(GO) build -trimpath -o $(BUILD)/arm64/quartet-lab-agent ./tests/qemu/agent
+$(IMAGE)/build.sh base $(QEMU_DIR) $(BUILD)/arm64
+$(IMAGE)/build.sh slot $(QEMU_DIR) 1.0.0
+$(IMAGE)/build.sh disk $(QEMU_DIR) 1.0.0
+$(IMAGE)/build.sh slot $(QEMU_DIR) 1.1.0
+$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.1.0
+$(IMAGE)/build.sh slot $(QEMU_DIR) 1.2.0 $(IMAGE)/broken/crash
+$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.2.0
+endef
+
+.PHONY: test-qemu
+test-qemu: deps-build+qemu build build-arm64 ## the firmware in an emulated box: boots, streams, updates, comes back; ≤15 minutes
+	$(lab-image)
+	$(GO) test -vet=off -count=1 -tags qemu -timeout 30m -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) $(QEMU_FLAGS)
+
+.PHONY: test-qemu-full
+test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, power cuts, watchdog, network; hours
+	$(lab-image)
+	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.3.0 $(IMAGE)/broken/hang
+	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.0
+	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.4.0 $(IMAGE)/broken/mute
+	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.4.0
+	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) -full $(QEMU_FLAGS)
+
 # The version of a source archive is what updates compare: a tag, or a
 # pre-release of nothing.
 SOURCE_VERSION := $(or $(SOURCE),$(patsubst v%,%,$(shell git describe --tags --exact-match 2>/dev/null)),0.0.0-dev)

@@ -1,0 +1,228 @@
+//go:build qemu
+
+package qemu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sending is a claimed box that streams.
+func sending(t *testing.T, serial string) *box {
+	t.Helper()
+	b := provisioned(t, newDisk(t), serial)
+	b.page.answers(3 * time.Minute)
+	b.page.claim(b.code)
+	b.studio = newStudio(t)
+	b.streams(t)
+	return b
+}
+
+// start boots the box again from its disk, as after a power cut.
+func (b *box) start(t *testing.T) {
+	t.Helper()
+	key := b.page.key
+	b.guest = boot(t, b.disk)
+	b.page = b.guest.page()
+	b.page.key = key
+	b.up(startLimit)
+}
+
+// TestF21 has more versions that do not work: one hangs the machine, one starts
+// and lets no media out.
+func TestF21(t *testing.T) {
+	needFull(t)
+	b := sending(t, "LAB-0021")
+	h := newHome(t)
+	b.page.follow(h.url())
+	b.step(t, "hang", func(t *testing.T) { b.broken(t, h, "1.3.0", "failed", "fell-back") })
+	b.step(t, "no media", func(t *testing.T) { b.broken(t, h, "1.4.0", "failed") })
+}
+
+// TestF22 takes every processor from the kernel: the hardware watchdog resets
+// the box within 30 s, and it streams again within 60 s after that.
+func TestF22(t *testing.T) {
+	needFull(t)
+	b := sending(t, "LAB-0022")
+	before := b.boots()
+	b.run("nohup sh -c 'sleep 2; echo -1 >/proc/sys/kernel/sched_rt_runtime_us; for n in 1 2 3 4; do chrt -f 99 sh -c \"while :; do :; done\" & done' >/dev/null 2>&1 &")
+	begun := time.Now()
+	b.eventually(2*time.Minute, "the watchdog resets the box", func() bool { return len(b.boots()) > len(before) })
+	reset := time.Since(begun)
+	b.studio.flowing(4 * time.Minute)
+	t.Logf("F22: reset %.0f s after the hang, packets at the receivers %.0f s after that", reset.Seconds(), (time.Since(begun) - reset).Seconds())
+	if reset > 32*time.Second {
+		t.Errorf("F22: reset after %v, want 30 s", reset)
+	}
+}
+
+// TestPowerCycles cuts the power ten times, without input and unclaimed: the
+// slot stays the same, since each healthy start is marked good.
+func TestPowerCycles(t *testing.T) {
+	needFull(t)
+	disk := newDisk(t)
+	for i := range 10 {
+		g := boot(t, disk)
+		g.up(startLimit)
+		g.page().answers(3 * time.Minute)
+		if boots := g.boots(); boots != "a" {
+			t.Fatalf("start %d: U-Boot started %q", i, boots)
+		}
+		g.eventually(2*time.Minute, "the slot is marked good", func() bool {
+			out, ok := g.try("fw_printenv -n BOOT_A_LEFT", time.Minute)
+			return ok && out == "3"
+		})
+		g.cut()
+	}
+}
+
+// TestUnclaimed updates a box that nobody has set up: by a file, through its
+// command line.
+func TestUnclaimed(t *testing.T) {
+	needFull(t)
+	b := provisioned(t, newDisk(t), "LAB-0030")
+	b.page.answers(3 * time.Minute)
+	h := newHome(t)
+	h.publish("1.1.0")
+	b.run("date -s @" + fmt.Sprint(time.Now().Unix()))
+	b.put("/var/lib/1.1.0.update", h.pack("1.1.0"))
+	out, ok := b.try("quartetctl update upload /var/lib/1.1.0.update", 5*time.Minute)
+	t.Logf("upload: %s", out)
+	if !ok {
+		t.Fatal("an unclaimed box takes no file from its own console")
+	}
+	b.eventually(10*time.Minute, "runs 1.1.0", func() bool {
+		out, ok := b.try("quartetctl update status --json", 20*time.Second)
+		return ok && strings.Contains(out, `"1.1.0"`) && strings.Contains(out, "confirmed")
+	})
+}
+
+// TestWANDown pulls the cable right before the restart into a good version: no
+// destination can be reached, the trial is inconclusive, the box is back on the
+// old one, and takes the new one once the network is there again.
+func TestWANDown(t *testing.T) {
+	needFull(t)
+	b := sending(t, "LAB-0031")
+	h := newHome(t)
+	b.page.follow(h.url())
+	b.page.setTime(time.Now())
+	h.publish("1.1.0")
+	b.page.must("POST", "/api/v1/update/check", nil, nil)
+	b.awaits(t, 10*time.Minute, "1.1.0", "restarting")
+	before := b.boots()
+	b.eventually(3*time.Minute, "U-Boot starts the new version", func() bool { return len(b.boots()) > len(before) })
+	b.network(false)
+	b.eventually(10*time.Minute, "back on the old version", func() bool { return len(b.boots()) >= len(before)+2 })
+	b.network(true)
+	b.studio.flowing(4 * time.Minute)
+	event, text := b.awaits(t, 3*time.Minute, "1.1.0", "inconclusive", "failed", "confirmed", "fell-back")
+	t.Logf("%s: %s", event, text)
+	if event != "inconclusive" {
+		t.Errorf("without a network the trial is %s, want inconclusive", event)
+	}
+}
+
+// TestF20 cuts the power at random moments of an update: while it is downloaded,
+// installed, activated and started for the first time. The disk as it is then is
+// copied, which is what a cut leaves, and each copy must start, with a slot that
+// can be started left over.
+func TestF20(t *testing.T) {
+	needFull(t)
+	b := sending(t, "LAB-0020")
+	h := newHome(t)
+	b.page.follow(h.url())
+	b.page.setTime(time.Now())
+	h.publish("1.1.0")
+	dir := t.TempDir()
+	random := rand.New(rand.NewPCG(20, 20))
+	var copies []string
+	phases := map[string]string{}
+	take := func(phase string) {
+		if len(copies) >= *cuts {
+			return
+		}
+		// What QEMU has been given is on the disk; what the box has not written
+		// yet is lost.
+		b.monitor("stop", nil)
+		file := filepath.Join(dir, fmt.Sprintf("cut-%02d.img", len(copies)))
+		copyDisk(t, b.disk, file)
+		b.monitor("cont", nil)
+		copies = append(copies, file)
+		phases[file] = phase
+	}
+	b.page.must("POST", "/api/v1/update/check", nil, nil)
+	begun := time.Now()
+	started := len(b.boots())
+	phase := "download"
+	eventually(t, 15*time.Minute, "the update is over", func() bool {
+		if len(b.boots()) > started {
+			phase = "first start"
+		}
+		if u, err := b.page.update(); err == nil {
+			switch {
+			case u.Phase == "installing" || u.Phase == "installed" || u.Phase == "restarting":
+				phase = u.Phase
+			}
+			if _, ok := u.event("confirmed", "1.1.0"); ok {
+				return true
+			}
+		} else if strings.Contains(err.Error(), "401") {
+			b.page.do("POST", "/api/v1/session", map[string]string{"user": user, "password": password}, nil)
+		}
+		if random.IntN(3) == 0 {
+			take(phase)
+		}
+		return false
+	})
+	t.Logf("the update took %.0f s, %d moments kept", time.Since(begun).Seconds(), len(copies))
+	b.cut()
+	if len(copies) < *cuts {
+		t.Logf("fewer than %d moments", *cuts)
+	}
+	for i, file := range copies {
+		g := boot(t, file)
+		g.up(startLimit)
+		g.page().answers(4 * time.Minute)
+		version := g.run("sed -n 's/^VERSION=//p' /usr/share/quartet/image.env")
+		slots := g.run("rauc status --output-format=shell | grep -E 'BOOT_STATUS|SLOT_STATE' | tr '\\n' ' '")
+		t.Logf("cut %d (%s): starts %s, U-Boot %q, %s", i, phases[file], version, g.boots(), slots)
+		if !strings.Contains(slots, "good") {
+			t.Errorf("F20: cut %d (%s): both slots are bad: %s", i, phases[file], slots)
+		}
+		g.cut()
+		os.Remove(file)
+	}
+}
+
+// TestNetwork changes the address with the real networkd: what nobody confirms
+// goes back by itself.
+func TestNetwork(t *testing.T) {
+	needFull(t)
+	b := provisioned(t, newDisk(t), "LAB-0040")
+	b.page.answers(3 * time.Minute)
+	b.page.claim(b.code)
+	var n struct {
+		Revision string
+		Settings map[string]any
+	}
+	b.page.must("GET", "/api/v1/network", nil, &n)
+	name := b.run("ls /sys/class/net | grep -v lo | head -n 1")
+	n.Settings["interfaces"] = []any{map[string]any{"name": name, "dhcp4": false, "addresses": []string{"10.0.2.99/24"}, "gateway": "10.0.2.2"}}
+	if _, err := b.page.do("PUT", "/api/v1/network", n.Settings, nil, "If-Match", `"`+n.Revision+`"`); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually(time.Minute, "the new address is there", func() bool {
+		out, _ := b.try("ip -4 addr show dev "+name, 20*time.Second)
+		return strings.Contains(out, "10.0.2.99")
+	})
+	b.eventually(4*time.Minute, "the old address is back", func() bool {
+		out, _ := b.try("ip -4 addr show dev "+name, 20*time.Second)
+		return strings.Contains(out, "10.0.2.15") && !strings.Contains(out, "10.0.2.99")
+	})
+	b.page.answers(time.Minute)
+}
