@@ -221,6 +221,19 @@ func (c *Config) VideoKbps() int {
 	return int(left * 0.95)
 }
 
+// standIn is PAT and PMT for as long as there are none of the engine's or the
+// slate's: of a version of their own, with the picture's PID alone, which carries
+// the clock.
+func (c *Config) standIn() []byte {
+	const version = 31
+	streamType := uint8(0x1B) // ISO/IEC 13818-1 table 2-34: H.264, and HEVC
+	if c.Video.Codec == CodecHEVC {
+		streamType = 0x24
+	}
+	b := mpegts.AppendPAT(nil, 1, c.Mux.ServiceID, c.Mux.PMTPID, version)
+	return mpegts.AppendPMT(b, c.Mux.ServiceID, c.Mux.PMTPID, version, streamType, c.Mux.VideoPID)
+}
+
 // Frame is the time of one frame in ticks of 27 MHz.
 func (c *Config) Frame() int64 {
 	return mpegts.PCRHz * int64(c.Video.RateDen) / int64(max(c.Video.RateNum, 1))

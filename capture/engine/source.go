@@ -209,6 +209,7 @@ func (s *Source) spliceConfig() spliceConfig {
 	cfg := spliceConfig{
 		pcrPID: c.Mux.VideoPID, rate: s.rate, lead: c.lead(), ahead: SoundAhead, frame: c.Frame(),
 		si: mpegts.AppendSDT(nil, mpegts.Service{TransportStreamID: 1, ID: c.Mux.ServiceID, Name: c.Mux.ServiceName, Provider: c.Mux.Provider}),
+		tables: c.standIn(),
 		keyFrame: func() {
 			if s.proc != nil {
 				_ = s.proc.send(Command{Do: DoKeyFrame}) // asked again if it is lost

@@ -12,7 +12,7 @@ type Origin string
 
 // Origins.
 const (
-	FromNothing Origin = "nothing" // stuffing and clock only
+	FromNothing Origin = "nothing" // stuffing, clock and tables only
 	FromSlate   Origin = "slate"
 	FromEngine  Origin = "engine"
 )
@@ -32,6 +32,9 @@ const (
 	askAgain = 400 * time.Millisecond
 	// siEvery is how often the SDT is sent (ETSI EN 300 468: 2 s).
 	siEvery = time.Second
+	// tablesEvery is how often PAT and PMT are sent while nobody else does
+	// (TR 101 290: 0.5 s).
+	tablesEvery = 100 * time.Millisecond
 	// strayed is how far a run's timestamps may move from the clock before it
 	// counts as a new one.
 	strayed = time.Second
@@ -54,6 +57,7 @@ type spliceConfig struct {
 	ahead  time.Duration // see SoundAhead
 	frame  int64         // ticks
 	si     []byte        // packets sent every siEvery
+	tables []byte        // PAT and PMT, sent every tablesEvery while there is nothing else
 	// keyFrame asks the engine for one; switched is told what is on air. Both
 	// must return at once.
 	keyFrame func()
@@ -101,7 +105,8 @@ type splicer struct {
 	pass int64 // clock at which the pass's first picture is due to leave
 	next int   // unit
 
-	siAt  time.Duration
+	siAt     time.Duration
+	tablesAt time.Duration
 	psi   [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
 	stats SpliceStats
 	buf   []byte
@@ -132,7 +137,7 @@ type runState struct {
 }
 
 func newSplicer(cfg spliceConfig, now time.Duration, w mpegts.Writer) *splicer {
-	s := &splicer{cfg: cfg, origin: FromNothing, since: now, lastTick: now, siAt: now, pids: map[mpegts.PID]*pidState{}}
+	s := &splicer{cfg: cfg, origin: FromNothing, since: now, lastTick: now, siAt: now, tablesAt: now, pids: map[mpegts.PID]*pidState{}}
 	s.out = mpegts.NewStuffer(mpegts.StufferConfig{RateBPS: cfg.rate, PCRPID: cfg.pcrPID, Base: mpegts.PCRHz}, now, w)
 	s.video = &pidState{}
 	s.pids[cfg.pcrPID] = s.video
@@ -423,6 +428,10 @@ func (s *splicer) tick(now time.Duration) error {
 	if now >= s.siAt && len(s.cfg.si) > 0 {
 		s.out.Push(s.cfg.si)
 		s.siAt = now + siEvery
+	}
+	if s.origin == FromNothing && now >= s.tablesAt && len(s.cfg.tables) > 0 {
+		s.out.Push(s.cfg.tables)
+		s.tablesAt = now + tablesEvery
 	}
 	return s.out.Tick(now)
 }

@@ -26,6 +26,7 @@ func newBed(t *testing.T, slate bool) *bed {
 	b.s = newSplicer(spliceConfig{
 		pcrPID: 257, sound: []mpegts.PID{258}, rate: c.Mux.RateBPS, lead: c.lead(), frame: c.Frame(),
 		si:       mpegts.AppendSDT(nil, mpegts.Service{ID: 1, Name: "x"}),
+		tables:   c.standIn(),
 		keyFrame: func() { b.asked++; b.run.key = true },
 		switched: func(_ time.Duration, _, to Origin) { b.seams = append(b.seams, to) },
 	}, b.now, &b.rec)
@@ -112,6 +113,22 @@ func TestSpliceWithoutSlate(t *testing.T) {
 	b.stop(false)
 	b.pass(time.Second)
 	b.origins(FromEngine, FromNothing)
+	// Nobody misses the tables meanwhile (TR 101 290 1.3, 1.5: half a second).
+	last := map[mpegts.PID]time.Duration{mpegts.PATPID: b.rec.at[0], 256: b.rec.at[0]}
+	for i, at := range b.rec.at {
+		pid := mpegts.Packet(b.rec.ts[i*mpegts.PacketSize : (i+1)*mpegts.PacketSize]).PID()
+		if before, ok := last[pid]; ok {
+			last[pid] = at
+			if at-before > 500*time.Millisecond {
+				t.Errorf("at %v: no table on PID %d for %v", at, pid, at-before)
+			}
+		}
+	}
+	for pid, at := range last {
+		if d := b.now - at; d > 500*time.Millisecond {
+			t.Errorf("no table on PID %d for the last %v", pid, d)
+		}
+	}
 }
 
 // A run that stands still and comes back, as after SIGSTOP and SIGCONT, is

@@ -20,15 +20,7 @@ func AppendSDT(dst []byte, s Service) []byte {
 	b := []byte{0x42, 0xF0, 0, byte(s.TransportStreamID >> 8), byte(s.TransportStreamID), 0xC1, 0, 0, 0xFF, 0x01, 0xFF,
 		byte(s.ID >> 8), byte(s.ID), 0xFC, 0x80, byte(len(d))}
 	b = append(b, d...)
-	b[2] = byte(len(b) - 3 + 4)
-	crc := CRC32(b)
-	b = append(b, byte(crc>>24), byte(crc>>16), byte(crc>>8), byte(crc))
-	dst = append(dst, SyncByte, 0x40|byte(SDTPID>>8), byte(SDTPID), 0x10, 0)
-	dst = append(dst, b...)
-	for n := 5 + len(b); n < PacketSize; n++ {
-		dst = append(dst, 0xFF)
-	}
-	return dst
+	return appendTable(dst, SDTPID, b)
 }
 
 // dvbString is text of EN 300 468 annex A: as it is when ASCII, else UTF-8 with

@@ -1,10 +1,12 @@
 package image
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -26,32 +28,51 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-func openssl(t *testing.T, args ...string) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "openssl", args...).CombinedOutput(); err != nil {
-		t.Fatalf("openssl %q: %v\n%s", args, err, out)
-	}
-}
-
-// realKeys makes keys as a release has them, as docs/image.md says how; small
-// ones, for the test's time.
+// realKeys returns a folder with keys as a release has them, made as
+// docs/image.md says; small ones, and once, for the tests' time.
 func realKeys(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	in := func(name string) string { return filepath.Join(dir, name) }
-	write(t, in("bundle.ext"), "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=critical,codeSigning\n")
-	openssl(t, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=Acme CA", "-addext", "keyUsage=critical,keyCertSign", "-keyout", in("../ca-"+filepath.Base(dir)), "-out", in("ca.pem"))
-	openssl(t, "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Acme bundles", "-keyout", in("bundle.key"), "-out", in("bundle.csr"))
-	openssl(t, "x509", "-req", "-in", in("bundle.csr"), "-CA", in("ca.pem"), "-CAkey", in("../ca-"+filepath.Base(dir)), "-set_serial", "1", "-days", "3650", "-extfile", in("bundle.ext"), "-out", in("bundle.pem"))
-	openssl(t, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=Acme kernels", "-keyout", in("fit.key"), "-out", in("fit.crt"))
-	dtsi, err := exec.CommandContext(t.Context(), filepath.Join(tree, "scripts/fit-key-dtsi"), in("fit.crt"), "fit").Output()
+	made, err := releaseKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, in("fit.dtsi"), string(dtsi))
-	write(t, in("root.json"), "{}\n")
+	dir := t.TempDir()
+	for name, text := range made {
+		write(t, filepath.Join(dir, name), text)
+	}
 	return dir
 }
+
+var releaseKeys = sync.OnceValues(func() (map[string]string, error) {
+	dir, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	script := `set -e; cd "$1"
+printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=critical,codeSigning\n' >bundle.ext
+openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=Acme CA" -addext keyUsage=critical,keyCertSign -keyout ../ca.$$ -out ca.pem
+openssl req -new -newkey rsa:2048 -nodes -subj "/CN=Acme bundles" -keyout bundle.key -out bundle.csr
+openssl x509 -req -in bundle.csr -CA ca.pem -CAkey ../ca.$$ -set_serial 1 -days 3650 -extfile bundle.ext -out bundle.pem
+openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=Acme kernels" -keyout fit.key -out fit.crt
+rm ../ca.$$ bundle.csr bundle.ext; echo "{}" >root.json; "$2" fit.crt fit >fit.dtsi`
+	dtsi, err := filepath.Abs(filepath.Join(tree, "scripts/fit-key-dtsi"))
+	if err != nil {
+		return nil, err
+	}
+	if out, err := exec.Command("sh", "-c", script, "sh", dir, dtsi).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	made := map[string]string{}
+	for _, name := range []string{"ca.pem", "bundle.pem", "bundle.key", "fit.crt", "fit.key", "fit.dtsi", "root.json"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		made[name] = string(b)
+	}
+	return made, nil
+})
 
 func write(t *testing.T, name, text string) {
 	t.Helper()
