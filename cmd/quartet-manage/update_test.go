@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -539,5 +541,31 @@ func TestStrained(t *testing.T) {
 	}
 	if !p.strained(&control.Status{Active: []control.Condition{{Code: "path-overload"}}}) {
 		t.Error("an overloaded path is no strain")
+	}
+}
+
+// What a look at the box makes of it: a box that nobody has set up is as it should
+// be; one whose media plane is silent is not.
+func TestProbe(t *testing.T) {
+	away := errors.New("no answer")
+	for what, c := range map[string]struct {
+		media, document, page error
+		claimed               bool
+		want                  updater.Media
+	}{
+		"new":                    {away, fs.ErrNotExist, nil, false, updater.Media{Answers: true, Management: true}},
+		"claimed, not set up":    {away, fs.ErrNotExist, nil, true, updater.Media{Answers: true, Management: true}},
+		"on the air":             {nil, nil, nil, true, updater.Media{Answers: true, Expected: true, Input: true, Management: true}},
+		"media plane away":       {away, nil, nil, true, updater.Media{Expected: true, Management: true}},
+		"page away":              {nil, nil, away, true, updater.Media{Answers: true, Expected: true, Input: true}},
+		"document that is wrong": {away, away, nil, true, updater.Media{Expected: true, Management: true}},
+	} {
+		p := &probe{claimed: func() bool { return c.claimed }, document: func() error { return c.document }, page: func(context.Context) error { return c.page },
+			media: func(context.Context) (control.Status, error) {
+				return control.Status{Input: control.Input{State: control.InputOK}}, c.media
+			}}
+		if m, err := p.Media(t.Context()); err != nil || !reflect.DeepEqual(m, c.want) {
+			t.Errorf("%s: %+v, %v", what, m, err)
+		}
 	}
 }
