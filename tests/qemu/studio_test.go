@@ -234,7 +234,7 @@ func (r *receiver) forget() {
 	r.seen, r.sums = seen{}, map[place]uint64{}
 }
 
-// same counts the packets that two receivers have in common, and how many of
+// same counts the packets that two different receivers have in common, and how many of
 // them differ.
 func same(a, b *receiver) (common, differ int) {
 	a.mu.Lock()
