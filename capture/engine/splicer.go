@@ -43,9 +43,9 @@ const (
 	lateFrames = 12
 	lateSounds = 32
 	// soundSlack is how much later than before it goes on air a run's sound may
-	// come: the engine waits so long for sound that is later than usual
-	// (genlock's soundLate).
-	soundSlack = 45 * time.Millisecond
+	// come: the engine waits for picture and sound that are later than usual
+	// (genlock's lateAfter, soundLate), and the multiplexer for both.
+	soundSlack = 80 * time.Millisecond
 )
 
 // spliceConfig is what a splicer is made of.
