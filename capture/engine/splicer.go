@@ -107,9 +107,9 @@ type splicer struct {
 
 	siAt     time.Duration
 	tablesAt time.Duration
-	psi   [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
-	stats SpliceStats
-	buf   []byte
+	psi      [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
+	stats    SpliceStats
+	buf      []byte
 }
 
 // pidState is where the output of a PID has come to.
