@@ -247,7 +247,7 @@ func (c *Config) Frame() int64 {
 func (c *Config) lead() time.Duration {
 	late := 50 * time.Millisecond
 	if c.Input.Kind == InputTS {
-		late = 100 * time.Millisecond
+		late = 150 * time.Millisecond
 	}
 	return time.Duration(c.Video.VBVMS)*time.Millisecond + late
 }

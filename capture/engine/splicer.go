@@ -43,9 +43,9 @@ const (
 	lateFrames = 12
 	lateSounds = 32
 	// soundSlack is how much later than before it goes on air a run's sound may
-	// come: the engine waits so long for sound that is later than usual
-	// (genlock's soundLate).
-	soundSlack = 45 * time.Millisecond
+	// come: the engine waits for picture and sound that are later than usual
+	// (genlock's lateAfter, soundLate), and the multiplexer for both.
+	soundSlack = 80 * time.Millisecond
 )
 
 // spliceConfig is what a splicer is made of.
@@ -107,9 +107,9 @@ type splicer struct {
 
 	siAt     time.Duration
 	tablesAt time.Duration
-	psi   [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
-	stats SpliceStats
-	buf   []byte
+	psi      [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
+	stats    SpliceStats
+	buf      []byte
 }
 
 // pidState is where the output of a PID has come to.

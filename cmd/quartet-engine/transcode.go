@@ -17,7 +17,7 @@ import (
 const (
 	// feedLatency is what is smoothed: jitter of the network and of this machine,
 	// and the time that decoding takes. It delays the picture by that much.
-	feedLatency = 150 * time.Millisecond
+	feedLatency = 100 * time.Millisecond
 	// settlePackets go before the first ones: tsdemux looks at several before it
 	// takes any, and would take the first PCR for as late as the last of these.
 	settlePackets = 16
