@@ -191,3 +191,22 @@ func TestRealInput(t *testing.T) {
 		}
 	})
 }
+
+// The encoder of an image without the GPL's: constant rate, key frames when they
+// are asked for, a rate that changes while it runs.
+func TestOpenH264(t *testing.T) {
+	cfg := SourceConfig{Config: testConfig(), Program: engineProgram(t)}
+	cfg.Video.Encoder = "openh264enc"
+	s, r := runSource(t, cfg)
+	until(t, s, 40*time.Second, "the picture", onAir)
+	_ = syscall.Kill(s.Stats().PID, syscall.SIGKILL) // its picture is back at a key frame that was asked for
+	until(t, s, 20*time.Second, "the picture again", func(st Stats) bool { return onAir(st) && st.Starts == 2 })
+	if err := s.SetRate(cfg.Mux.RateBPS); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	if st := s.Stats(); st.Encoder != "openh264enc" || st.Splice.Moves != 0 {
+		t.Errorf("%+v", st)
+	}
+	r.sound(t, cfg.Mux.RateBPS, 5)
+}

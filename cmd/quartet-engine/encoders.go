@@ -12,7 +12,7 @@ type encoder struct {
 	element string
 	codec   string
 	from    string // Debian package or vendor's, for the error
-	hard    bool   // 8 bit 4:2:0 progressive only, as far as we use it
+	hard    bool   // hardware, or as plain: 8 bit 4:2:0 progressive without B frames only, as far as we use it
 	// setting is the element's properties; kbps the rate of what it makes.
 	setting func(v *engine.Video, kbps int) string
 	// rate is the property that changes the rate while it runs.
@@ -39,6 +39,8 @@ var videoEncoders = []encoder{
 	{"mpph265enc", engine.CodecHEVC, "gstreamer-rockchip", true, mppSetting, bits("bps")},
 	{"x265enc", engine.CodecHEVC, "gstreamer1.0-plugins-bad", false, x265Setting, kilobits("bitrate")},
 	{"x264enc", engine.CodecH264, "gstreamer1.0-plugins-ugly", false, x264Setting, kilobits("bitrate")},
+	// Under the BSD licence: what an image without the GPL's encoders encodes with.
+	{"openh264enc", engine.CodecH264, "gstreamer1.0-plugins-bad", true, openSetting, bits("bitrate")},
 }
 
 // v4l2Controls are those of the kernel's stateful encoders.
@@ -72,6 +74,13 @@ func x264Setting(v *engine.Video, kbps int) string {
 		s += " interlaced=true"
 	}
 	return s
+}
+
+// openSetting: frames are never skipped to keep the rate, because whoever comes
+// after counts them.
+func openSetting(v *engine.Video, kbps int) string {
+	return fmt.Sprintf("bitrate=%d rate-control=bitrate gop-size=%d complexity=low usage-type=camera enable-frame-skip=false scene-change-detection=false multi-thread=%d",
+		kbps*1000, v.GOP, v.Threads)
 }
 
 func x265Setting(v *engine.Video, kbps int) string {

@@ -122,6 +122,8 @@ func TestChoice(t *testing.T) {
 		{fine, "x264enc v4l2h264enc", "x264enc"},
 		{named, "x264enc v4l2h264enc", "x264enc"},
 		{hevc, "x264enc x265enc", "x265enc"},
+		{plain, "openh264enc x264enc", "x264enc"},
+		{plain, "openh264enc", "openh264enc"},
 	} {
 		e, err := chooseVideo(&c.config.Video, func(name string) bool { return strings.Contains(" "+c.has+" ", " "+name+" ") })
 		if err != nil || e.element != c.want {
