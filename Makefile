@@ -184,7 +184,7 @@ endef
 .PHONY: test-qemu
 test-qemu: deps-build+qemu build build-arm64 ## the firmware in an emulated box: boots, streams, updates, comes back; ≤15 minutes
 	$(lab-image)
-	$(GO) test -vet=off -count=1 -tags qemu -timeout 30m -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) $(QEMU_FLAGS)
+	$(GO) test -vet=off -count=1 -tags qemu -timeout 30m -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) $(QEMU_FLAGS)
 
 .PHONY: test-qemu-full
 test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, power cuts, watchdog, network; hours
@@ -193,7 +193,7 @@ test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, p
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.0
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.4.0 $(IMAGE)/broken/mute
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.4.0
-	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(QEMU_DIR) -bin $(BUILD) -full $(QEMU_FLAGS)
+	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) -full $(QEMU_FLAGS)
 
 # The version of a source archive is what updates compare: a tag, or a
 # pre-release of nothing.
