@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -109,7 +110,10 @@ func small(t testing.TB, compatible, version string) string {
 		t.Fatal(err)
 	}
 	manifest := fmt.Sprintf("[update]\ncompatible=%s\nversion=%s\n\n[bundle]\nformat=verity\n\n[image.rootfs]\nfilename=rootfs.img\n\n[image.boot]\nfilename=boot.img\n", compatible, version)
-	for name, b := range map[string]string{"manifest.raucm": manifest, "rootfs.img": strings.Repeat("r", 4096), "boot.img": strings.Repeat("b", 4096)} {
+	// What does not compress: RAUC makes no verity bundle of a single block.
+	noise := make([]byte, 64<<10)
+	_, _ = rand.NewChaCha8([32]byte{8}).Read(noise)
+	for name, b := range map[string]string{"manifest.raucm": manifest, "rootfs.img": string(noise), "boot.img": string(noise)} {
 		if err := os.WriteFile(filepath.Join(content, name), []byte(b), 0o644); err != nil {
 			t.Fatal(err)
 		}
