@@ -95,6 +95,8 @@ func empty(folder string, keep []string) (errs []error) {
 		path := filepath.Join(folder, e.Name())
 		switch {
 		case slices.Contains(keep, path):
+		case e.IsDir() && e.Name() == "lost+found":
+			// The file system's own, at the root of a partition, and root's alone.
 		case e.IsDir():
 			errs = append(errs, empty(path, keep)...)
 			if err := os.Remove(path); err != nil && !holdsKept(path, keep) {
