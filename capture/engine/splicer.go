@@ -39,7 +39,7 @@ const (
 	// counts as a new one.
 	strayed = time.Second
 	// lateFrames in a row without one in time move the run's timestamps, and so
-	// do lateSounds of a PID.
+	// do lateSounds, of all PIDs together.
 	lateFrames = 12
 	lateSounds = 32
 	// soundSlack is how much later than before it goes on air a run's sound may

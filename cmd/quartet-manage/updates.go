@@ -40,8 +40,10 @@ type updates struct {
 	mu         sync.Mutex // guards what follows
 	repository string     // that is asked
 	transport  *http.Transport
-	seen       updater.Entry
-	codes      []health.Code
+
+	// owned by follow
+	seen  updater.Entry // the newest that has been told
+	codes []health.Code
 }
 
 // changed is updater.Config.Changed.

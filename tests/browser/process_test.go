@@ -5,10 +5,11 @@ package browser
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"quartet/tests/child"
 )
 
 // process is a program of ours, which ends with the test.
@@ -28,22 +29,7 @@ func startProcess(t testing.TB, log, bin string, args ...string) *process {
 	defer f.Close()
 	p := &process{cmd: exec.Command(bin, args...), log: log, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = f, f
-	// Nor does it outlive a test binary that was killed or ran out of time.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The signal of a parent's death comes when the *thread* that started the
-		// child ends: this one stays until the child has gone.
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		_ = p.cmd.Wait()
-		close(p.done)
-	}()
-	if err := <-started; err != nil {
+	if err := child.Start(p.cmd, func(error) { close(p.done) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.kill(syscall.SIGTERM) })

@@ -3,10 +3,11 @@ package chain
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"quartet/tests/child"
 )
 
 // Process is a program in a process of its own, which ends with the test.
@@ -26,21 +27,7 @@ func StartProcess(t testing.TB, log, bin string, args ...string) *Process {
 	defer f.Close()
 	p := &Process{cmd: exec.Command(bin, args...), log: log, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = f, f
-	// Nor does it outlive a test binary that was killed or ran out of time.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The signal comes when the *thread* that started the program ends: this
-		// one stays until the program has gone.
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.cmd.Wait()
-			close(p.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := child.Start(p.cmd, func(error) { close(p.done) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Kill(syscall.SIGKILL) })

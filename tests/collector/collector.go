@@ -17,9 +17,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
+
+	"quartet/tests/child"
 )
 
 // CA issues certificates for a test.
@@ -189,20 +190,9 @@ exporters:
 func (c *Collector) Start(ctx context.Context) error {
 	c.cmd = exec.CommandContext(ctx, c.program, "--config", filepath.Join(c.dir, "collector.yaml"))
 	c.cmd.Stdout, c.cmd.Stderr = &c.Log, &c.Log
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.done = make(chan error, 1)
-	started := make(chan error)
-	go func() {
-		// The signal of a parent's death comes when the *thread* that started the
-		// child ends: this one stays until the child has gone.
-		runtime.LockOSThread()
-		err := c.cmd.Start()
-		started <- err
-		if err == nil {
-			c.done <- c.cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := child.Start(c.cmd, func(err error) { c.done <- err }); err != nil {
 		c.cmd = nil
 		return err
 	}

@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) error {
 	// Network and receivers outlive ctx: Ctrl-C ends the feed, and what is under
 	// way then still comes out and is compared.
 	d.stall = stall.Start()
-	defer func() { d.stall.Stop() }()
+	defer d.stall.Stop()
 	play, end := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()

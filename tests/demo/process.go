@@ -2,13 +2,15 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"quartet/tests/child"
 )
 
 // process is a program of ours, with its log in a file.
@@ -31,23 +33,13 @@ func startProcess(name, log, bin string, args ...string) (*process, error) {
 	p := &process{name: name, log: log, done: make(chan struct{})}
 	p.cmd = exec.Command(bin, args...)
 	p.cmd.Stdout, p.cmd.Stderr = f, f
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The signal of a parent's death comes when the *thread* that started the
-		// child ends: this one stays until the child has gone.
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		if p.err = p.cmd.Wait(); p.err == nil {
-			p.err = fmt.Errorf("exit status 0")
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := child.Start(p.cmd, func(err error) {
+		if p.err = err; err == nil {
+			p.err = errors.New("exit status 0")
 		}
 		close(p.done)
-	}()
-	if err := <-started; err != nil {
+	}); err != nil {
 		return nil, fmt.Errorf("start %s: %w (make build)", name, err)
 	}
 	return p, nil

@@ -10,7 +10,6 @@ import (
 
 	"quartet/device/control"
 	"quartet/tests/ledger"
-	"quartet/tests/stall"
 )
 
 func (d *demo) printf(format string, args ...any) { fmt.Fprintf(d.opts.Out, format, args...) }
@@ -121,14 +120,12 @@ func (d *demo) printSummary() error {
 	if e := d.outs[0].save(d.file("leg1.ts")); e == nil {
 		d.pictureOf(d.file("leg1.ts"), d.file("picture.png"))
 	}
-	longest := d.stall.Stop()
-	d.stall = stall.Start()
-	if longest >= 100*time.Millisecond {
-		d.printf("\nThis machine stood still for up to %.0f ms, which looks like a network that does: what is lost or late may be that. Run it again when it is less busy.\n", ms(longest))
-	}
 	for _, r := range d.sums {
 		if !r.Identical() {
 			d.printf("\nFAILED: %v\n", r)
+			if longest := d.stall.Longest(); longest >= 100*time.Millisecond {
+				d.printf("This machine stood still for up to %.0f ms, which looks like a network that does: run it again when it is less busy.\n", ms(longest))
+			}
 			return fmt.Errorf("%w: %v", ErrLost, r)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/tests/chain"
+	"quartet/tests/child"
 	"quartet/uplink/rtp"
 )
 
@@ -67,25 +67,11 @@ func startLoad(t testing.TB, percent int) {
 	start := func(what string) {
 		c := exec.Command(program)
 		c.Env = append(os.Environ(), loadVariable+"="+what)
-		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		// The signal of a parent's death comes with the thread that started the
-		// child: this goroutine keeps it until the end.
-		started, quit, done := make(chan error), make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(done)
-			runtime.LockOSThread()
-			err := c.Start()
-			started <- err
-			if err == nil {
-				<-quit
-				c.Process.Kill()
-				c.Wait()
-			}
-		}()
-		if err := <-started; err != nil {
+		done := make(chan struct{})
+		if err := child.Start(c, func(error) { close(done) }); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { close(quit); <-done })
+		t.Cleanup(func() { c.Process.Kill(); <-done })
 	}
 	for range runtime.NumCPU() {
 		start(fmt.Sprint("cpu ", percent))

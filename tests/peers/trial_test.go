@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"quartet/tests/stall"
 )
 
 const (
@@ -62,7 +64,7 @@ func (r *trial) run(test func(t testing.TB)) (stood time.Duration) {
 	ctx, cancel := context.WithCancel(r.TB.Context())
 	defer cancel()
 	r.ctx = ctx
-	longest := heartbeat()
+	w := stall.Start()
 	r.inside(func() { test(r) })
 	cancel()
 	for {
@@ -70,7 +72,7 @@ func (r *trial) run(test func(t testing.TB)) (stood time.Duration) {
 		n := len(r.cleanups)
 		if n == 0 {
 			r.mu.Unlock()
-			return longest()
+			return w.Stop()
 		}
 		f := r.cleanups[n-1]
 		r.cleanups = slices.Delete(r.cleanups, n-1, n)
@@ -87,28 +89,6 @@ func (r *trial) inside(f func()) {
 		f()
 	}()
 	<-done
-}
-
-// heartbeat measures the longest time for which this process does not run,
-// until the function that it returns is called.
-func heartbeat() (stop func() time.Duration) {
-	quit, worst := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		tick := time.NewTicker(5 * ms)
-		defer tick.Stop()
-		longest := time.Duration(0)
-		for last := time.Now(); ; {
-			select {
-			case <-quit:
-				worst <- longest
-				return
-			case <-tick.C:
-				longest = max(longest, time.Since(last))
-				last = time.Now()
-			}
-		}
-	}()
-	return func() time.Duration { close(quit); return <-worst }
 }
 
 func (r *trial) say(s string) {

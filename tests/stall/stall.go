@@ -2,39 +2,46 @@
 // real time, or the demo, has to know before it blames the code for a loss.
 package stall
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Period is how often the watch looks.
 const Period = 2 * time.Millisecond
 
 // Watch measures how late a timer of this process fires.
 type Watch struct {
-	quit chan struct{}
-	max  chan time.Duration
+	quit, done chan struct{}
+	longest    atomic.Int64 // ns
 }
 
 // Start begins to measure; Stop must be called.
 func Start() *Watch {
-	w := &Watch{make(chan struct{}), make(chan time.Duration, 1)}
+	w := &Watch{quit: make(chan struct{}), done: make(chan struct{})}
 	go func() {
-		worst := time.Duration(0)
+		defer close(w.done)
 		for {
 			begun := time.Now()
 			select {
 			case <-w.quit:
-				w.max <- worst
 				return
 			case <-time.After(Period):
-				worst = max(worst, time.Since(begun)-Period)
+				if late := int64(time.Since(begun) - Period); late > w.longest.Load() {
+					w.longest.Store(late)
+				}
 			}
 		}
 	}()
 	return w
 }
 
-// Stop ends the watch and returns the longest time for which the process was not
-// scheduled.
+// Longest is the longest time so far for which the process was not scheduled.
+func (w *Watch) Longest() time.Duration { return time.Duration(w.longest.Load()) }
+
+// Stop ends the watch and returns Longest.
 func (w *Watch) Stop() time.Duration {
 	close(w.quit)
-	return <-w.max
+	<-w.done
+	return w.Longest()
 }
