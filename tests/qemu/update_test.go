@@ -320,7 +320,7 @@ func (b *box) refuses(t *testing.T, h *home) {
 		return string(text)
 	}
 	h.add("2.0.0", small(t, "quartet-qemu-virt", "2.0.0"))
-	h.add("1.0.5", small(t, "quartet-qemu-virt", "1.0.5"))
+	h.add("0.9.0", small(t, "quartet-qemu-virt", "0.9.0")) // than what is on the disk, updated or not
 	h.add("2.1.0", small(t, "quartet-rock5b", "2.1.0"))
 	good := h.pack("2.0.0")
 	altered := bytes.Clone(good)
@@ -330,8 +330,8 @@ func (b *box) refuses(t *testing.T, h *home) {
 		file       []byte
 		at         time.Time
 	}{
-		{"altered", "alter", altered, now},
-		{"older", "older", h.pack("1.0.5"), now},
+		{"altered", "damaged", altered, now},
+		{"older", "older", h.pack("0.9.0"), now},
 		{"foreign board", "board", h.pack("2.1.0"), now},
 		{"expired", "expire", good, now.AddDate(0, 0, 20)},
 	} {
