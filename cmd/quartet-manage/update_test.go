@@ -325,10 +325,23 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("no %q in %v", want, actions)
 		}
 	}
-	for _, s := range []string{"quartet_update_info", `quartet_update_slot_good{slot="B"`, "quartet_update_phase"} {
-		if text := m.metrics(); !strings.Contains(text, s) {
-			t.Errorf("metrics have no %s", s)
+	// Metrics are a sample of every few seconds: one taken as the box came up
+	// again may be older than what RAUC answered.
+	var lacks string
+	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		text := m.metrics()
+		lacks = ""
+		for _, s := range []string{"quartet_update_info", `quartet_update_slot_good{slot="B"`, "quartet_update_phase"} {
+			if !strings.Contains(text, s) {
+				lacks = s
+			}
 		}
+		if lacks == "" {
+			break
+		}
+	}
+	if lacks != "" {
+		t.Errorf("metrics have no %s", lacks)
 	}
 }
 
