@@ -22,7 +22,7 @@ type Pacer interface {
 }
 
 const (
-	chunk = 16 << 10 // bytes read at a time
+	chunk = 16 << 10 // bytes waited for, and read, at a time
 	// flushEvery is how much is left to the kernel before it has to reach the
 	// disk: a long queue of dirty pages would hold up others' writes.
 	flushEvery = 4 << 20
@@ -141,7 +141,9 @@ func (d *Download) fill(ctx context.Context, f *os.File, sum hash.Hash, have int
 			}
 		}
 		watch.Reset(stalled)
-		n, err = body.Read(buf[:n])
+		// The whole piece that was waited for: a read alone returns as little as
+		// one segment, and a pace is not kept that way.
+		n, err = io.ReadFull(body, buf[:n])
 		if n > 0 {
 			if _, err := f.Write(buf[:n]); err != nil {
 				return diskError(err)
@@ -163,7 +165,7 @@ func (d *Download) fill(ctx context.Context, f *os.File, sum hash.Hash, have int
 			if e := f.Sync(); e != nil {
 				return diskError(e)
 			}
-			if errors.Is(err, io.EOF) {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = errors.New("the connection was closed")
 			}
 			return incomplete(ctx, d.What, have, err)

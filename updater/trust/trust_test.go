@@ -622,6 +622,46 @@ func TestPowerCutDuringRefresh(t *testing.T) {
 	}
 }
 
+// A pace is kept however small the pieces are that a connection hands over: no
+// more is waited for than there is.
+func TestPaceCountsBytes(t *testing.T) {
+	h := newHome(t)
+	rel, err := h.Add(h.bundle("generic", "1.1.0", 1<<20), trust.Custom{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := new(countingPace)
+	d := trust.Download{From: segments{h.source()}, What: rel, Folder: t.TempDir(), Pace: p}
+	if _, err := d.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if int64(*p) != rel.Length {
+		t.Errorf("waited for %d bytes, %d came", int64(*p), rel.Length)
+	}
+}
+
+type countingPace int64
+
+func (p *countingPace) Wait(_ context.Context, n int) error {
+	*p += countingPace(n)
+	return nil
+}
+
+// segments hands over what it reads as a slow TCP connection would.
+type segments struct{ trust.Opener }
+
+func (s segments) Open(ctx context.Context, file string, from int64) (io.ReadCloser, int64, error) {
+	body, start, err := s.Opener.Open(ctx, file, from)
+	if err != nil {
+		return nil, 0, err
+	}
+	return segment{body}, start, nil
+}
+
+type segment struct{ io.ReadCloser }
+
+func (s segment) Read(b []byte) (int, error) { return s.ReadCloser.Read(b[:min(len(b), 1448)]) }
+
 // A download over HTTP that breaks off again and again comes to its end, every
 // byte once; a server without ranges begins again; one that lies is found out.
 func TestDownloadResumes(t *testing.T) {
