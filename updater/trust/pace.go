@@ -16,8 +16,12 @@ type Limiter struct {
 	next time.Time // when the next byte is due
 }
 
-// Wait implements Pacer. What was not used is not saved up, so that no burst
-// follows a pause.
+// late is what is made up for of the time that a sleep or a read took too long:
+// at a high rate that is most of the time.
+const late = 100 * time.Millisecond
+
+// Wait implements Pacer. What was not used for longer is not saved up, so that no
+// burst follows a pause.
 func (l *Limiter) Wait(ctx context.Context, n int) error {
 	for {
 		rate := l.Rate()
@@ -38,8 +42,10 @@ func (l *Limiter) Wait(ctx context.Context, n int) error {
 			continue
 		}
 		due := l.next
-		if due.Before(now) {
+		if l.next.IsZero() {
 			due = now
+		} else if first := now.Add(-late); due.Before(first) {
+			due = first
 		}
 		l.next = due.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
 		return sleep(ctx, due.Sub(now))
