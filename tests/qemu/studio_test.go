@@ -40,7 +40,7 @@ type studio struct {
 }
 
 const (
-	rateBPS = 2_000_000 // what an emulated processor carries four times over
+	rateBPS = 1_000_000 // four times over it takes half of the emulated processors
 	loopTS  = "/var/lib/quartetd/loop.ts"
 )
 
