@@ -142,14 +142,10 @@ func New(cfg SourceConfig) (*Source, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	switch {
-	case cfg.Program == "":
-		return nil, errors.New("engine: Program is empty: give the path of quartet-engine")
-	case cfg.Data == "":
-		return nil, errors.New("engine: Data is empty: give a folder")
-	case cfg.Now == nil:
-		return nil, errors.New("engine: Now is nil")
-	case cfg.OnLoss != LossSlate && cfg.OnLoss != LossNull && cfg.OnLoss != LossStop:
+	if err := needs(cfg.Program, cfg.Data, cfg.Now); err != nil {
+		return nil, err
+	}
+	if cfg.OnLoss != LossSlate && cfg.OnLoss != LossNull && cfg.OnLoss != LossStop {
 		return nil, fmt.Errorf("engine: OnLoss %q: must be slate, null or stop", cfg.OnLoss)
 	}
 	if (cfg.Feed != nil) != (cfg.Input.Kind == InputTS) {
@@ -158,6 +154,19 @@ func New(cfg SourceConfig) (*Source, error) {
 	s := &Source{cfg: cfg, ownGOP: gop, rate: cfg.Mux.RateBPS, otherSlate: make(chan struct{}, 1), pipe: newPipe(feedHold)}
 	s.watchSignal()
 	return s, nil
+}
+
+// needs says what is missing of what every process of the engine needs.
+func needs(program, data string, now func() time.Duration) error {
+	switch {
+	case program == "":
+		return errors.New("engine: Program is empty: give the path of quartet-engine")
+	case data == "":
+		return errors.New("engine: Data is empty: give a folder")
+	case now == nil:
+		return errors.New("engine: Now is nil")
+	}
+	return nil
 }
 
 // Run delivers until ctx ends (nil) or w fails.

@@ -78,13 +78,8 @@ func NewWatcher(cfg WatcherConfig) (*Watcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	switch {
-	case cfg.Program == "":
-		return nil, errors.New("engine: Program is empty: give the path of quartet-engine")
-	case cfg.Data == "":
-		return nil, errors.New("engine: Data is empty: give a folder")
-	case cfg.Now == nil:
-		return nil, errors.New("engine: Now is nil")
+	if err := needs(cfg.Program, cfg.Data, cfg.Now); err != nil {
+		return nil, err
 	}
 	return &Watcher{cfg: cfg, pipe: newPipe(watchHold)}, nil
 }

@@ -62,7 +62,7 @@ func TestStage(t *testing.T) {
 	b.step(t, "update", func(t *testing.T) { b.updates(t, h) })
 	b.step(t, "F21", func(t *testing.T) { b.broken(t, h, "1.2.0", "failed", "fell-back") })
 	b.step(t, "S8", func(t *testing.T) { b.refuses(t, h) })
-	b.step(t, "S17", func(t *testing.T) { b.resets(t) })
+	b.step(t, "S13", func(t *testing.T) { b.resets(t) })
 }
 
 // step is one subtest: what fails in it is its own failure.
