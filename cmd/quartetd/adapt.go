@@ -106,7 +106,10 @@ func sampleOf(st uplink.PathStats) adapt.Sample {
 	s.Sent, s.Lost = uint64(max(0, l.PktSentUniqueTotal)), uint64(max(0, l.PktSndLossTotal))
 	s.Estimate = int64(l.MbpsBandwidth * 1e6)
 	if r := st.Arrival; r != nil && r.Age < 1000 {
-		s.Reported, s.Received, s.Missed = true, r.Received, r.LostHere
+		// What came too late came: a connection whose handshake was held up, or a
+		// gateway that was not scheduled, and a lower rate would help neither. A line
+		// that delays because it is full shows it by its round trip.
+		s.Reported, s.Received, s.Missed = true, r.Received, r.LostHere-min(r.Late, r.LostHere)
 	}
 	return s
 }

@@ -123,6 +123,17 @@ func (s *Store) Previous() ([]byte, error) {
 	return s.fs.read(s.file + ".previous")
 }
 
+// Reword puts the document before the current one down in other words: the same
+// one, with its secrets sealed.
+func (s *Store) Reword(doc []byte) error {
+	if err := s.check(doc); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replace(s.file+".previous", doc)
+}
+
 // Wipe removes the document and all copies of it.
 func (s *Store) Wipe() error {
 	s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -79,6 +80,54 @@ func TestConfigSecretsStay(t *testing.T) {
 	b.saved(b.do(request{method: "PUT", path: "/config", role: Admin, body: string(text), header: map[string]string{"If-Match": b.revision("/config")}}))
 	if s := b.stored(); s.Paths[1].Name != "renamed" || s.Paths[1].Passphrase != canaryPassphrase {
 		t.Errorf("%+v", s.Paths)
+	}
+}
+
+// letters is a Secrets that anybody can open.
+type letters struct{}
+
+const sealedAs = "sealed:v1:"
+
+func (letters) Unseal(_ string, s config.Secret) (config.Secret, error) {
+	return config.Secret(strings.TrimPrefix(s.Reveal(), sealedAs)), nil
+}
+
+func (letters) Document(b *config.Box, _ []byte) ([]byte, error) {
+	text := config.Encode(b)
+	err := b.MapSecrets(func(_ string, s config.Secret) (config.Secret, error) {
+		text = bytes.ReplaceAll(text, []byte(strconv.Quote(s.Reveal())), []byte(strconv.Quote(sealedAs+s.Reveal())))
+		return s, nil
+	})
+	return text, err
+}
+
+// S6: the document that a person wrote has plain secrets; once the box has saved
+// another, neither that nor the one to return to does.
+func TestS6PlainSecretsDoNotStay(t *testing.T) {
+	b := newBed(t)
+	b.server.docs.secrets = letters{}
+	b.saved(b.patch(Admin, "", `{"output":{"latency_ms":470}}`, b.revision("/config")))
+	now, _, err := b.store.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := b.store.Previous()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, doc := range map[string][]byte{"document": now, "document before": before} {
+		if n := len(config.SealedSecrets(doc)); n != 3 || bytes.Contains(doc, []byte(`"`+canaryKey)) {
+			t.Errorf("%s: %d secrets are sealed:\n%s", name, n, doc)
+		}
+	}
+	if bytes.Contains(before, []byte("470")) {
+		t.Errorf("not the one before:\n%s", before)
+	}
+	// And it can be returned to.
+	b.saved(b.do(request{method: "POST", path: "/config/rollback", role: Admin, header: map[string]string{"If-Match": b.revision("/config")}}))
+	var c ConfigView
+	if b.get("/config", Viewer, &c); bytes.Contains(c.Document, []byte("470")) || strings.Count(string(c.Document), config.SecretSet) != 3 {
+		t.Errorf("%s", c.Document)
 	}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -221,12 +222,35 @@ func (d *documents) apply(ctx context.Context, by string, restart bool, now docu
 		saved.Applied, saved.Restarted, saved.Changed = false, false, nil
 		saved.Note = "saved; the media plane does not answer, and will start with it: " + err.Error()
 	}
+	if e := d.sealBefore(now, b); e != nil {
+		saved.Note = strings.TrimPrefix(saved.Note+"; the document before keeps secrets that are not sealed: "+e.Error(), "; ")
+	}
 	d.mu.Lock()
 	d.changed = change{saved.Revision, by, d.now()}
 	d.mu.Unlock()
 	// A document that was saved by somebody is no longer the restored one.
 	d.monitor.Set(d.since(), health.ConfigRestored, health.ResourceBox, false, "")
 	return saved, nil
+}
+
+// sealBefore seals the secrets of the document that was replaced: one that a
+// person wrote has plain ones, and would keep them as the one to return to.
+func (d *documents) sealBefore(before document, now []byte) error {
+	if d.secrets == nil || before.box == nil || bytes.Equal(before.bytes, now) {
+		return nil
+	}
+	set := 0
+	if err := before.box.MapSecrets(func(_ string, s config.Secret) (config.Secret, error) { set++; return s, nil }); err != nil {
+		return err
+	}
+	if set == len(config.SealedSecrets(before.bytes)) {
+		return nil
+	}
+	b, err := d.secrets.Document(before.box, now)
+	if err != nil {
+		return err
+	}
+	return d.store.Reword(b)
 }
 
 // needsRestart refuses a change that would interrupt the paths.

@@ -79,7 +79,8 @@ func newFiles(from fs.FS) (*files, error) {
 func (f *files) handler(r *rescue) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
-			writeProblem(w, fail(http.StatusMethodNotAllowed, typeNotFound, "this address takes GET only", ""))
+			w.Header().Set("Allow", "GET, HEAD")
+			writeProblem(w, fail(http.StatusMethodNotAllowed, typeNotFound, "this address takes GET only", "see /api/v1/openapi.json for what changes the box"))
 			return
 		}
 		name := strings.TrimPrefix(path.Clean(req.URL.Path), "/")
@@ -92,7 +93,7 @@ func (f *files) handler(r *rescue) http.Handler {
 			}
 		}
 		if !ok {
-			writeProblem(w, fail(http.StatusNotFound, typeNotFound, "there is nothing at this address", ""))
+			writeProblem(w, fail(http.StatusNotFound, typeNotFound, "there is nothing at this address", "begin at /"))
 			return
 		}
 		a.serve(w, req)

@@ -319,3 +319,24 @@ func TestFiles(t *testing.T) {
 		}
 	}
 }
+
+// A refusal says what else to do, and what an address takes.
+func TestRefusalsHaveRemedies(t *testing.T) {
+	b := newBed(t)
+	for _, q := range []request{
+		{method: "DELETE", path: "/config"}, {method: "GET", path: "/nonesuch"}, {method: "DELETE", path: "/presets/nonesuch"},
+		{method: "DELETE", path: "/users/nonesuch"}, {method: "DELETE", path: "/users/" + users[Admin]},
+		{method: "POST", path: "/users", body: `{"name":"` + users[Admin] + `","role":"viewer","password":"` + canaryPassword + `"}`},
+	} {
+		q.role = Admin
+		w := b.do(q)
+		if p := problem(t, w); w.Code < 400 || w.Code > 499 || p.Remedy == "" {
+			t.Errorf("%s %s: %d %s", q.method, q.path, w.Code, w.Body)
+		}
+		if allow := w.Header().Get("Allow"); (w.Code == 405) != (allow != "") {
+			t.Errorf("%s %s: %d, Allow: %q", q.method, q.path, w.Code, allow)
+		} else if w.Code == 405 && allow != "GET, PUT, PATCH" {
+			t.Errorf("%s %s allows %s", q.method, q.path, allow)
+		}
+	}
+}

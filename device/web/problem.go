@@ -106,11 +106,15 @@ func problemOf(err error) (p *Problem, internal bool) {
 	case errors.Is(err, access.ErrUnprovisioned):
 		return fail(http.StatusConflict, "unprovisioned", err.Error(), "run quartetctl provision at the box"), false
 	case errors.Is(err, access.ErrNoUser), errors.Is(err, ErrNone), errors.Is(err, control.ErrNoPath):
-		return fail(http.StatusNotFound, typeNotFound, err.Error(), ""), false
-	case errors.Is(err, access.ErrUserExists), errors.Is(err, access.ErrLastAdmin), errors.Is(err, ErrConflict):
-		return fail(http.StatusConflict, typeConflict, err.Error(), ""), false
+		return fail(http.StatusNotFound, typeNotFound, err.Error(), "read the list again: it may be gone, or have another name"), false
+	case errors.Is(err, access.ErrUserExists):
+		return fail(http.StatusConflict, typeConflict, err.Error(), "take another name, or change that user"), false
+	case errors.Is(err, access.ErrLastAdmin):
+		return fail(http.StatusConflict, typeConflict, err.Error(), "make another user an admin first"), false
+	case errors.Is(err, ErrConflict):
+		return fail(http.StatusConflict, typeConflict, err.Error(), "read the state again; what stands in the way is named above"), false
 	case errors.Is(err, ErrNotHere):
-		return fail(http.StatusNotImplemented, typeUnavailable, err.Error(), ""), false
+		return fail(http.StatusNotImplemented, typeUnavailable, err.Error(), "it takes a box that has the part"), false
 	case errors.Is(err, ErrFarEnd):
 		return fail(http.StatusBadGateway, typeUnavailable, err.Error(), "look at what it answered, and try again"), false
 	case errors.Is(err, control.ErrUnreachable):
@@ -118,7 +122,7 @@ func problemOf(err error) (p *Problem, internal bool) {
 	case errors.Is(err, ErrUnavailable):
 		return fail(http.StatusServiceUnavailable, typeUnavailable, err.Error(), "try again in a moment; see the logs if it stays so"), false
 	case errors.As(err, &media):
-		return fail(http.StatusConflict, typeConflict, media.Text, ""), false
+		return fail(http.StatusConflict, typeConflict, media.Text, "see what the media plane says above, and the conditions"), false
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fail(http.StatusServiceUnavailable, typeBusy, "the request took too long and was given up", "try again"), false
 	}
@@ -154,7 +158,7 @@ func stale(revision, by string, at *time.Time) *Problem {
 
 // missing is a problem of something that the box has not got in its table.
 func missing(what, name string) error {
-	return fail(http.StatusNotFound, typeNotFound, fmt.Sprintf("there is no %s %q", what, clip(name)), "")
+	return fail(http.StatusNotFound, typeNotFound, fmt.Sprintf("there is no %s %q", what, clip(name)), "read the list again: it may be gone, or have another name")
 }
 
 // clip shortens what an answer quotes.

@@ -210,11 +210,16 @@ func fillLists(v reflect.Value) {
 
 // unknown answers to what the interface does not have.
 func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
+	var takes []string
 	for _, t := range routes() {
 		if match(t.path, r.URL.Path) {
-			writeProblem(w, fail(http.StatusMethodNotAllowed, typeNotFound, "this address does not take "+clip(r.Method), "see /api/v1/openapi.json"))
-			return
+			takes = append(takes, t.method)
 		}
+	}
+	if len(takes) > 0 {
+		w.Header().Set("Allow", strings.Join(takes, ", "))
+		writeProblem(w, fail(http.StatusMethodNotAllowed, typeNotFound, "this address does not take "+clip(r.Method), "it takes "+strings.Join(takes, ", ")+"; see /api/v1/openapi.json"))
+		return
 	}
 	writeProblem(w, fail(http.StatusNotFound, typeNotFound, "there is nothing at this address", "see /api/v1/openapi.json"))
 }

@@ -225,7 +225,7 @@ func (s *Server) getThumbnail(c *call) (file, error) {
 	defer cancel()
 	p, err := s.cfg.Media.Thumbnail(ctx)
 	if e := (*control.Error)(nil); asError(err, &e) && e.Code == http.StatusNotFound {
-		return file{}, fail(http.StatusNotFound, typeNotFound, e.Text, "")
+		return file{}, fail(http.StatusNotFound, typeNotFound, e.Text, "ask again once the input has a picture")
 	}
 	return file{data: p.JPEG, etag: tag(p.JPEG)}, err
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"quartet/device/control"
 )
 
 // largest is what a picture in docs/img may have.
@@ -39,7 +41,10 @@ func takePictures(t *testing.T, p *tab, browser context.Context, b *box) {
 	p.fill("Name of the box", "studio-1")
 	p.press("Save")
 	p.view("live", "Live")
-	time.Sleep(60 * time.Second) // so that the small plots have something to show
+	// A box that has run for a while, so that the plots have something to show, and
+	// over which the other parts of this test have passed.
+	time.Sleep(60 * time.Second)
+	b.until("nothing wrong", func(s control.Status) bool { return len(s.Active) == 0 })
 	for _, v := range []struct {
 		id, heading, scheme, name string
 		w, h                      int

@@ -140,6 +140,9 @@ func updates(t *testing.T, p *tab, b *box) {
 		p.press("Set the box's clock")
 		p.press("Set the box's clock") // the question
 		p.misses("The time of day is not known to be right")
+		b.net.mu.Lock()
+		b.net.unkept = false // and from here on a server keeps it
+		b.net.mu.Unlock()
 	}
 	// What is wrong is said at its field.
 	s.bundle(t, "1.1.0")

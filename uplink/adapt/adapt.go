@@ -98,7 +98,7 @@ func (a *Adapter) Look(now time.Duration, samples []Sample) Decision {
 	if now-a.looked > asleep {
 		// This process stood still, and with it all that is measured here.
 		for _, p := range a.paths {
-			p.n, p.signs = 0, 0
+			p.n, p.signs, p.misses = 0, 0, 0
 		}
 	}
 	a.looked = now

@@ -284,6 +284,44 @@ func TestNoReasonToAdapt(t *testing.T) {
 	}
 }
 
+// A burst of misses, as a gateway has that was not scheduled for some
+// milliseconds, stays in sight for a window and is no line's end, however often
+// that happens and on however many paths; misses that go on are.
+func TestMisses(t *testing.T) {
+	const due = 11 // packets a look, at 1.5 Mbit/s
+	report := func(w *world, missed uint64) {
+		for _, l := range w.lines {
+			l.s.Reported = true
+			l.s.Missed += missed
+			l.s.Received += due - missed
+		}
+		w.run(200 * time.Millisecond)
+	}
+	w := newWorld(t, 0.4, 1.5)
+	for i := range 600 {
+		missed := uint64(0)
+		if i%7 < 2 { // the burst may fall between two reports
+			missed = 3
+		}
+		report(w, missed)
+	}
+	if len(w.events) > 0 {
+		w.fail("bursts of misses")
+	}
+	for range 5 {
+		report(w, 3)
+	}
+	if w.d.Paths[0].Parity {
+		w.fail("a second of misses, and parity is not shed: %+v", w.d)
+	}
+	for range 5 {
+		report(w, 3)
+	}
+	if w.d.Rate >= 1.5*mega {
+		w.fail("two seconds of misses, and the rate is not lowered: %+v", w.d)
+	}
+}
+
 // libsrt's estimate holds a rise back, and no more than that.
 func TestEstimate(t *testing.T) {
 	w := newWorld(t, 1, 10).run(15 * time.Second)

@@ -28,7 +28,8 @@ type Sample struct {
 	// where it holds back a rise, and only if it has not been disproved.
 	Estimate int64
 	// The gateway's reports: source packets that were in time on this path, and
-	// those that were not. Reported is false where there are none.
+	// those that have not come, not even late, so that Missed may go back a little.
+	// Reported is false where there are none.
 	Reported         bool
 	Received, Missed uint64
 }
@@ -45,8 +46,12 @@ const (
 	swollen = 80 * time.Millisecond
 	// lossy is the share of packets asked for again that no line has by chance.
 	lossy = 0.12
-	// missed is the share of source packets that do not arrive on the path in time.
+	// missed is the share of source packets that do not arrive on the path.
 	missed = 0.05
+	// enduring is how many samples must bring new misses: more than a window, which
+	// a program that was not scheduled, here or at the gateway, does not fill. A
+	// line that is full shows it sooner by other signs.
+	enduring = 3
 	// baseFor is how long the shortest round trip is remembered.
 	baseFor = 10 * time.Second
 )
@@ -61,7 +66,8 @@ type path struct {
 
 	carried  float64 // bit/s over the window
 	strained bool
-	signs    int           // samples in a row that show strain: one alone may be this machine's doing
+	signs    int           // samples in a row that show a full line: one alone may be this machine's doing
+	misses   int           // likewise that tell of new misses
 	over     bool          // it carries less than it is given
 	since    time.Duration // strained, or else calm, since
 	known    float64       // bit/s that the path carries for certain: capacity, found under strain; 0: not found
@@ -81,7 +87,7 @@ func (p *path) look(now time.Duration, s Sample, given float64) {
 	if !s.Up || s.Bytes < p.last.Bytes || s.At < p.last.At || s.Sent < p.last.Sent {
 		// Another connection: nothing holds over.
 		p.n = 0
-		p.base, p.signs, p.strained, p.over, p.since = 0, 0, false, false, now
+		p.base, p.signs, p.misses, p.strained, p.over, p.since = 0, 0, 0, false, false, now
 		p.last = s
 		if !s.Up {
 			return
@@ -110,13 +116,17 @@ func (p *path) look(now time.Duration, s Sample, given float64) {
 	was := p.strained
 	full := p.isFull(&old)
 	sent := float64(s.Bytes-old.Bytes) * 8 / span
+	missing := p.isMissed(&old)
 	switch {
-	case !full && !p.isMissed(&old):
-		p.signs = 0
-	case sent > 0.8*given: // else it is this machine that has stood still
+	case !full && !missing:
+		p.signs, p.misses = 0, 0
+	case sent <= 0.8*given: // it is this machine that has stood still
+	case full:
 		p.signs++
+	case s.Missed > p.ring[min(1, p.n-1)].Missed:
+		p.misses++ // else the window still shows what it has shown: one burst is no trend
 	}
-	p.strained = p.signs > 1
+	p.strained = p.signs > 1 || p.misses >= enduring
 	p.over = full && p.carried < 0.9*given
 	if p.strained != was {
 		p.since = now
