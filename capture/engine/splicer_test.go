@@ -187,6 +187,52 @@ func TestSpliceTables(t *testing.T) {
 	}
 }
 
+// This process was not scheduled. The frames of that time wait in the socket: the
+// engine stays on air.
+func TestSpliceStandstillOfOurs(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.pass(2 * time.Second)
+	b.now += 400 * time.Millisecond
+	if err := b.s.tick(b.now); err != nil { // before who reads the socket gets its turn
+		t.Fatal(err)
+	}
+	b.pass(time.Second)
+	b.origins(FromSlate, FromEngine)
+
+	// Behind passes of the slate that were slept through it begins anew, and does
+	// not play them all at once.
+	b.stop(false)
+	b.pass(time.Second)
+	b.origins(FromSlate, FromEngine, FromSlate)
+	b.now += 5 * time.Second
+	before := len(b.rec.pic)
+	b.pass(200 * time.Millisecond)
+	if n := len(b.rec.pic) - before; n == 0 || n > 12 {
+		t.Errorf("%d pictures in the 200 ms behind a standstill, want some 5", n)
+	}
+	if st := b.s.Stats().Stuffer; st.Dropped > 0 || st.Jumps == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Sound that comes late for good moves the timestamps, once.
+func TestSpliceLateSound(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.pass(2 * time.Second)
+	if st := b.s.Stats(); st.LateSounds > 0 || st.SoundMS <= 0 {
+		t.Fatalf("%+v", st)
+	}
+	b.run.behind = 300 * time.Millisecond
+	b.pass(10 * time.Second)
+	st := b.s.Stats()
+	if st.Moves != 1 || st.LateSounds < lateSounds || st.LateSounds > 2*lateSounds || st.SoundMS < 0 {
+		t.Errorf("%+v", st)
+	}
+	b.origins(FromSlate, FromEngine)
+}
+
 // A run that stands still and comes back, as after SIGSTOP and SIGCONT, is
 // looked at anew.
 func TestSpliceStandstill(t *testing.T) {

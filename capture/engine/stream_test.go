@@ -18,6 +18,7 @@ type stream struct {
 	long   bool // the PMT needs two packets
 	// noTables leaves the tables out.
 	noTables bool
+	behind   time.Duration // that sound comes later than its picture
 	cc       map[mpegts.PID]uint8
 }
 
@@ -31,7 +32,7 @@ func (s *stream) frame() (ts []byte) {
 	if s.frames%3 == 0 && !s.noTables {
 		ts = append(ts, s.tables()...)
 	}
-	for ; time.Duration(s.sounds)*64*time.Millisecond/3 <= now; s.sounds++ {
+	for ; time.Duration(s.sounds)*64*time.Millisecond/3 <= now-s.behind; s.sounds++ {
 		p := s.packet(258, true)
 		s.pes(p, 4, 0xC0, s.first.Add(int64(s.sounds)*1920))
 		ts = append(ts, p...)
