@@ -136,9 +136,10 @@ func TestSpliceWithoutSlate(t *testing.T) {
 // them, they come whole, before the key frame they are for, and are never those
 // of a stand-in when the stream's own are known.
 func TestSpliceTables(t *testing.T) {
-	for _, long := range []bool{false, true} {
+	for phase := range 5 { // of the stand-in's tables, when the engine goes on air
+		long := phase%2 == 1
 		b := newBed(t, false)
-		b.pass(300 * time.Millisecond)
+		b.pass(300*time.Millisecond + time.Duration(phase)*tablesEvery/5)
 		b.start(90_000)
 		b.run.long = long
 		b.pass(700 * time.Millisecond)
