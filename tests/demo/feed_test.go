@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"quartet/tests/ledger"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Who asks for a device that is not there is told so, and does not take the
 // slate for its picture.
