@@ -216,7 +216,7 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 func (s *Source) spliceConfig() spliceConfig {
 	c := &s.cfg.Config
 	cfg := spliceConfig{
-		pcrPID: c.Mux.VideoPID, rate: s.rate, lead: c.lead(), ahead: SoundAhead, frame: c.Frame(),
+		pcrPID: c.Mux.VideoPID, pmtPID: c.Mux.PMTPID, rate: s.rate, lead: c.lead(), ahead: SoundAhead, frame: c.Frame(),
 		si:     mpegts.AppendSDT(nil, mpegts.Service{TransportStreamID: 1, ID: c.Mux.ServiceID, Name: c.Mux.ServiceName, Provider: c.Mux.Provider}),
 		tables: c.standIn(),
 		keyFrame: func() {

@@ -32,8 +32,8 @@ const (
 	askAgain = 400 * time.Millisecond
 	// siEvery is how often the SDT is sent (ETSI EN 300 468: 2 s).
 	siEvery = time.Second
-	// tablesEvery is how often PAT and PMT are sent while nobody else does
-	// (TR 101 290: 0.5 s).
+	// tablesEvery is how often PAT and PMT are sent, whatever an origin does: one
+	// that stands still a little would exceed what TR 101 290 allows (0.5 s).
 	tablesEvery = 100 * time.Millisecond
 	// strayed is how far a run's timestamps may move from the clock before it
 	// counts as a new one.
@@ -51,13 +51,14 @@ const (
 // spliceConfig is what a splicer is made of.
 type spliceConfig struct {
 	pcrPID mpegts.PID // also the picture's
+	pmtPID mpegts.PID
 	sound  []mpegts.PID
 	rate   int64
 	lead   time.Duration // from a frame's first packet to its DTS
 	ahead  time.Duration // see SoundAhead
 	frame  int64         // ticks
 	si     []byte        // packets sent every siEvery
-	tables []byte        // PAT and PMT, sent every tablesEvery while there is nothing else
+	tables []byte        // PAT and PMT, sent while no origin has given any
 	// keyFrame asks the engine for one; switched is told what is on air. Both
 	// must return at once.
 	keyFrame func()
@@ -107,7 +108,8 @@ type splicer struct {
 
 	siAt     time.Duration
 	tablesAt time.Duration
-	psi      [2][mpegts.PacketSize]byte // the run's latest PAT and PMT
+	runPSI   psi // the run's latest
+	slatePSI psi
 	stats    SpliceStats
 	buf      []byte
 }
@@ -121,19 +123,18 @@ type pidState struct {
 
 // runState is what is known of one run of the engine.
 type runState struct {
-	seen     bool
-	began    time.Duration
-	last     time.Duration    // a picture's start
-	pts      mpegts.Timestamp // of that picture
-	ref      mpegts.Timestamp // of the first picture
-	late     [settleFrames]int64
-	frames   int
-	sounds   [settleSounds]int64 // how late sound comes, like late
-	heard    int
-	asked    time.Duration
-	overdue  int
-	unheard  int // sounds in a row that came after their time
-	hasTable [2]bool
+	seen    bool
+	began   time.Duration
+	last    time.Duration    // a picture's start
+	pts     mpegts.Timestamp // of that picture
+	ref     mpegts.Timestamp // of the first picture
+	late    [settleFrames]int64
+	frames  int
+	sounds  [settleSounds]int64 // how late sound comes, like late
+	heard   int
+	asked   time.Duration
+	overdue int
+	unheard int // sounds in a row that came after their time
 }
 
 func newSplicer(cfg spliceConfig, now time.Duration, w mpegts.Writer) *splicer {
@@ -168,13 +169,9 @@ func (s *splicer) enginePacket(at time.Duration, p mpegts.Packet) {
 	if pid == s.cfg.pcrPID && p.PUSI() {
 		s.picture(at, p)
 	}
-	if p.PUSI() && s.pids[pid] == nil {
-		i := 1
-		if pid == mpegts.PATPID {
-			i = 0
-		}
-		copy(s.psi[i][:], p)
-		s.run.hasTable[i] = true
+	if pid == mpegts.PATPID || pid == s.cfg.pmtPID {
+		s.runPSI.take(p)
+		return
 	}
 	if p.PUSI() && pid != s.cfg.pcrPID && s.pids[pid] != nil && s.run.seen {
 		if pts, ok := p.PTS(); ok {
@@ -243,11 +240,6 @@ func (s *splicer) due() int64 {
 func (s *splicer) air(at time.Duration, dts mpegts.Timestamp) {
 	r := &s.run
 	s.begin(at, FromEngine, s.due()+dts.Diff(r.ref)*300, dts)
-	for i := range s.psi {
-		if r.hasTable[i] {
-			s.through(mpegts.Packet(s.psi[i][:]))
-		}
-	}
 }
 
 // begin makes an origin the one on air: its picture with this DTS gets the
@@ -275,6 +267,7 @@ func (s *splicer) become(at time.Duration, o Origin) {
 	}
 	s.aired = s.aired || o == FromEngine
 	s.origin, s.since = o, at
+	s.tablesAt = at // a receiver gets them before the key frame
 	s.stats.Switches++
 	s.cfg.switched(at, from, o)
 }
@@ -429,11 +422,22 @@ func (s *splicer) tick(now time.Duration) error {
 		s.out.Push(s.cfg.si)
 		s.siAt = now + siEvery
 	}
-	if s.origin == FromNothing && now >= s.tablesAt && len(s.cfg.tables) > 0 {
-		s.out.Push(s.cfg.tables)
+	if now >= s.tablesAt {
+		s.out.PushFirst(s.tables())
 		s.tablesAt = now + tablesEvery
 	}
 	return s.out.Tick(now)
+}
+
+// tables returns PAT and PMT of the origin on air.
+func (s *splicer) tables() []byte {
+	switch {
+	case s.origin == FromEngine && s.runPSI.whole():
+		return s.runPSI.packets()
+	case s.origin == FromSlate && s.slatePSI.whole():
+		return s.slatePSI.packets()
+	}
+	return s.cfg.tables
 }
 
 // runLost is when no picture has come for too long. The run may come back; then
@@ -461,7 +465,12 @@ func (s *splicer) playSlate(now time.Duration) {
 			return
 		}
 		for ts := u.packets; len(ts) >= mpegts.PacketSize; ts = ts[mpegts.PacketSize:] {
-			s.through(mpegts.Packet(ts[:mpegts.PacketSize]))
+			p := mpegts.Packet(ts[:mpegts.PacketSize])
+			if pid := p.PID(); pid == mpegts.PATPID || pid == s.cfg.pmtPID {
+				s.slatePSI.take(p)
+				continue
+			}
+			s.through(p)
 		}
 		s.next++
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quartet/capture/mpegts"
+	"quartet/capture/tr101290"
 )
 
 // bed runs a splicer in virtual time.
@@ -24,7 +25,7 @@ func newBed(t *testing.T, slate bool) *bed {
 	c := testConfig()
 	b := &bed{t: t, now: time.Second, late: func(int) time.Duration { return 0 }}
 	b.s = newSplicer(spliceConfig{
-		pcrPID: 257, sound: []mpegts.PID{258}, rate: c.Mux.RateBPS, lead: c.lead(), frame: c.Frame(),
+		pcrPID: 257, pmtPID: 256, sound: []mpegts.PID{258}, rate: c.Mux.RateBPS, lead: c.lead(), frame: c.Frame(),
 		si:       mpegts.AppendSDT(nil, mpegts.Service{ID: 1, Name: "x"}),
 		tables:   c.standIn(),
 		keyFrame: func() { b.asked++; b.run.key = true },
@@ -131,6 +132,108 @@ func TestSpliceWithoutSlate(t *testing.T) {
 	}
 }
 
+// The engine may stand still, or send tables as rarely as it likes: nobody misses
+// them, they come whole, before the key frame they are for, and are never those
+// of a stand-in when the stream's own are known.
+func TestSpliceTables(t *testing.T) {
+	for phase := range 5 { // of the stand-in's tables, when the engine goes on air
+		long := phase%2 == 1
+		b := newBed(t, false)
+		b.pass(300*time.Millisecond + time.Duration(phase)*tablesEvery/5)
+		b.start(90_000)
+		b.run.long = long
+		b.pass(700 * time.Millisecond)
+		b.origins(FromEngine)
+		b.run.noTables = true
+		b.pass(2 * time.Second)
+		if long { // a run that dies in the middle of a table
+			pmt := b.run.tables()[mpegts.PacketSize:]
+			b.s.engine(b.now, pmt[:mpegts.PacketSize])
+		}
+		b.pass(2 * time.Second)
+		m, err := tr101290.New(tr101290.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, longest, aired := b.rec.at[0], time.Duration(0), false
+		version := map[mpegts.PID]uint8{}
+		for i, at := range b.rec.at {
+			p := mpegts.Packet(b.rec.ts[i*mpegts.PacketSize : (i+1)*mpegts.PacketSize])
+			_ = m.WriteTS(at, p)
+			switch pid := p.PID(); {
+			case (pid == mpegts.PATPID || pid == 256) && p.PUSI():
+				version[pid] = p.Payload()[6] >> 1 & 0x1F
+				longest, last = max(longest, at-last), at
+			case pid == 257 && p.RandomAccess() && !aired:
+				aired = true
+				if version[mpegts.PATPID] != 1 || version[256] != 1 {
+					t.Errorf("long %t: the first key frame comes with tables of versions %v, want 1", long, version)
+				}
+			}
+			if aired && version[256] != 1 {
+				t.Fatalf("long %t: at %v: a stand-in's table", long, at)
+			}
+		}
+		if limit := tablesEvery + 20*time.Millisecond; !aired || longest > limit {
+			t.Errorf("long %t: on air %t, %v without a table, want %v at the most", long, aired, longest, limit)
+		}
+		for _, c := range m.Checks() {
+			switch c.Check {
+			case tr101290.PATError2, tr101290.PMTError2, tr101290.CRCError, tr101290.ContinuityCountError:
+				if c.Count > 0 {
+					t.Errorf("long %t: %s: %d", long, c.Check, c.Count)
+				}
+			}
+		}
+	}
+}
+
+// This process was not scheduled. The frames of that time wait in the socket: the
+// engine stays on air.
+func TestSpliceStandstillOfOurs(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.pass(2 * time.Second)
+	b.now += 400 * time.Millisecond
+	if err := b.s.tick(b.now); err != nil { // before who reads the socket gets its turn
+		t.Fatal(err)
+	}
+	b.pass(time.Second)
+	b.origins(FromSlate, FromEngine)
+
+	// Behind passes of the slate that were slept through it begins anew, and does
+	// not play them all at once.
+	b.stop(false)
+	b.pass(time.Second)
+	b.origins(FromSlate, FromEngine, FromSlate)
+	b.now += 5 * time.Second
+	before := len(b.rec.pic)
+	b.pass(200 * time.Millisecond)
+	if n := len(b.rec.pic) - before; n == 0 || n > 12 {
+		t.Errorf("%d pictures in the 200 ms behind a standstill, want some 5", n)
+	}
+	if st := b.s.Stats().Stuffer; st.Dropped > 0 || st.Jumps == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Sound that comes late for good moves the timestamps, once.
+func TestSpliceLateSound(t *testing.T) {
+	b := newBed(t, true)
+	b.start(324_000_000)
+	b.pass(2 * time.Second)
+	if st := b.s.Stats(); st.LateSounds > 0 || st.SoundMS <= 0 {
+		t.Fatalf("%+v", st)
+	}
+	b.run.behind = 300 * time.Millisecond
+	b.pass(10 * time.Second)
+	st := b.s.Stats()
+	if st.Moves != 1 || st.LateSounds < lateSounds || st.LateSounds > 2*lateSounds || st.SoundMS < 0 {
+		t.Errorf("%+v", st)
+	}
+	b.origins(FromSlate, FromEngine)
+}
+
 // A run that stands still and comes back, as after SIGSTOP and SIGCONT, is
 // looked at anew.
 func TestSpliceStandstill(t *testing.T) {
@@ -208,7 +311,7 @@ func TestSpliceMuted(t *testing.T) {
 
 func TestSpliceAllocates(t *testing.T) {
 	c := testConfig()
-	s := newSplicer(spliceConfig{pcrPID: 257, sound: []mpegts.PID{258}, rate: 8_000_000, lead: c.lead(), frame: c.Frame(),
+	s := newSplicer(spliceConfig{pcrPID: 257, pmtPID: 256, sound: []mpegts.PID{258}, rate: 8_000_000, lead: c.lead(), frame: c.Frame(),
 		keyFrame: func() {}, switched: func(time.Duration, Origin, Origin) {}}, 0, mpegts.WriterFunc(func(time.Duration, []byte) error { return nil }))
 	run := newStream(90_000)
 	var frames [][]byte
@@ -241,7 +344,7 @@ func TestSpliceOtherSlate(t *testing.T) {
 	pictures := 0
 	var last mpegts.Timestamp
 	s := newSplicer(spliceConfig{
-		pcrPID: 257, sound: []mpegts.PID{258}, rate: 1_200_000, lead: c.lead(), frame: c.Frame(), keyFrame: func() {}, switched: func(time.Duration, Origin, Origin) {},
+		pcrPID: 257, pmtPID: 256, sound: []mpegts.PID{258}, rate: 1_200_000, lead: c.lead(), frame: c.Frame(), keyFrame: func() {}, switched: func(time.Duration, Origin, Origin) {},
 	}, 0, mpegts.WriterFunc(func(at time.Duration, ts []byte) error {
 		p := mpegts.Packet(ts)
 		if v := cc.Check(p); v == mpegts.Broken || v == mpegts.Duplicate {

@@ -15,7 +15,11 @@ type stream struct {
 	frames int
 	sounds int
 	key    bool // the next one is a key frame
-	cc     map[mpegts.PID]uint8
+	long   bool // the PMT needs two packets
+	// noTables leaves the tables out.
+	noTables bool
+	behind   time.Duration // that sound comes later than its picture
+	cc       map[mpegts.PID]uint8
 }
 
 func newStream(first mpegts.Timestamp) *stream {
@@ -25,11 +29,10 @@ func newStream(first mpegts.Timestamp) *stream {
 // frame returns the next picture and the sound up to it.
 func (s *stream) frame() (ts []byte) {
 	now := time.Duration(s.frames) * 40 * time.Millisecond
-	if s.frames%3 == 0 {
-		ts = append(ts, s.packet(mpegts.PATPID, true)...)
-		ts = append(ts, s.packet(256, true)...)
+	if s.frames%3 == 0 && !s.noTables {
+		ts = append(ts, s.tables()...)
 	}
-	for ; time.Duration(s.sounds)*64*time.Millisecond/3 <= now; s.sounds++ {
+	for ; time.Duration(s.sounds)*64*time.Millisecond/3 <= now-s.behind; s.sounds++ {
 		p := s.packet(258, true)
 		s.pes(p, 4, 0xC0, s.first.Add(int64(s.sounds)*1920))
 		ts = append(ts, p...)
@@ -50,6 +53,29 @@ func (s *stream) frame() (ts []byte) {
 	}
 	s.key = false
 	s.frames++
+	return ts
+}
+
+// tables are a PAT and a PMT of version 1, which is no version of a stand-in's.
+func (s *stream) tables() []byte {
+	ts := mpegts.AppendPAT(nil, 1, 1, 256, 1)
+	if !s.long {
+		return mpegts.AppendPMT(ts, 1, 256, 1, 0x1B, 257)
+	}
+	const text = 200 // of a descriptor for private use
+	b := []byte{0x02, 0xB0, 13 + 5 + text + 2, 0, 1, 0xC3, 0, 0, 0xE1, 1, 0xF0, 0, 0x1B, 0xE1, 1, 0xF0, text + 2, 0xF0, text}
+	b = append(b, make([]byte, text)...)
+	c := mpegts.CRC32(b)
+	b = append(b, byte(c>>24), byte(c>>16), byte(c>>8), byte(c))
+	for first := true; len(b) > 0; first = false {
+		p := s.packet(256, first)
+		room := p.Payload()
+		if first {
+			room[0], room = 0, room[1:]
+		}
+		b = b[copy(room, b):]
+		ts = append(ts, p...)
+	}
 	return ts
 }
 

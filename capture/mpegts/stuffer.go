@@ -174,7 +174,8 @@ func (s *Stuffer) Tick(now time.Duration) error {
 func (s *Stuffer) next() Packet {
 	now := s.slotTicks()
 	p := Packet(s.packet[:])
-	if s.head < len(s.buf) {
+	first := s.done < len(s.first)
+	if s.head < len(s.buf) && !first {
 		copy(p, s.buf[s.head:s.head+PacketSize])
 		if _, ok := p.PCR(); ok && p.PID() == s.pid {
 			s.stamp(p, now)
@@ -189,7 +190,7 @@ func (s *Stuffer) next() Packet {
 		s.stats.OwnPCRs++
 		return p
 	}
-	if s.done < len(s.first) {
+	if first {
 		copy(p, s.first[s.done:s.done+PacketSize])
 		s.done += PacketSize
 		s.count(p)

@@ -212,6 +212,19 @@ func TestStufferPushFirst(t *testing.T) {
 	if want := []PID{100, 300, 300, 200, 200, 200}; !slices.Equal(pids, want) {
 		t.Errorf("%v, want %v", pids, want)
 	}
+	// Before a picture that carries the clock, too: tables come before their key
+	// frame.
+	pids = nil
+	key := Packet(packet(100))
+	key[3], key[4], key[5] = 0x30, 7, 0x10
+	s.Push(key)
+	s.PushFirst(packet(300))
+	if err := s.Tick(13 * time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if want := []PID{300, 100}; !slices.Equal(pids, want) {
+		t.Errorf("%v, want %v", pids, want)
+	}
 	s.PushFirst(packet(300))
 	s.Discard()
 	if s.Waiting() != 0 {

@@ -53,6 +53,7 @@ type Stats struct {
 	Passes      uint64                `json:"passes"`       // completed
 	Stalls      uint64                `json:"stalls"`       // times that time was skipped: the process was stopped
 	Restamper   mpegts.RestamperStats `json:"restamper"`
+	Framer      mpegts.FramerStats    `json:"framer"`
 }
 
 // Source plays one file. It implements capture.Source.
@@ -114,7 +115,7 @@ func (s *Source) Run(ctx context.Context, w mpegts.Writer) error {
 		case err != nil:
 			return fmt.Errorf("tsfile: %s: %w", s.cfg.Path, err)
 		}
-		s.progress(p, true)
+		s.progress(p, framer, true)
 		if !s.cfg.Loop {
 			return nil
 		}
@@ -166,7 +167,7 @@ func (s *Source) pass(ctx context.Context, f *os.File, framer *mpegts.Framer, p 
 			if err := framer.Stream(0, buf[:n]); err != nil {
 				return err
 			}
-			if err := s.play(ctx, p, t); err != nil {
+			if err := s.play(ctx, framer, p, t); err != nil {
 				return err
 			}
 		}
@@ -184,13 +185,13 @@ func (s *Source) pass(ctx context.Context, f *os.File, framer *mpegts.Framer, p 
 }
 
 // play hands on what was read, each packet when it is due.
-func (s *Source) play(ctx context.Context, p *player, t *time.Timer) error {
+func (s *Source) play(ctx context.Context, framer *mpegts.Framer, p *player, t *time.Timer) error {
 	for len(p.queue) > 0 {
 		now := s.cfg.Now()
 		if err := p.tick(now); err != nil {
 			return err
 		}
-		s.progress(p, false)
+		s.progress(p, framer, false)
 		if len(p.queue) > 0 {
 			if err := s.wait(ctx, t, max(p.due(p.index)-now, tick)); err != nil {
 				return err
@@ -216,9 +217,10 @@ func (s *Source) note(st Stats) {
 	s.mu.Unlock()
 }
 
-func (s *Source) progress(p *player, passed bool) {
+func (s *Source) progress(p *player, framer *mpegts.Framer, passed bool) {
 	s.mu.Lock()
 	s.pub.Packets, s.pub.Stalls, s.pub.Restamper = uint64(p.index), p.stalls, p.stamp.Stats()
+	s.pub.Framer = framer.Stats()
 	if passed {
 		s.pub.Passes++
 	}

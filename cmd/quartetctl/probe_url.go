@@ -63,7 +63,11 @@ func openFeed(url string, now func() time.Duration) (f feed, err error) {
 		}
 		f.Source, f.framing, f.trouble = s, func() mpegts.FramerStats { return s.Stats().Framer }, func() string { return s.Stats().Error }
 	case "file":
-		f.Source, err = tsfile.New(tsfile.Config{Path: rest, Now: now})
+		s, err := tsfile.New(tsfile.Config{Path: rest, Now: now})
+		if err != nil {
+			return f, err
+		}
+		f.Source, f.framing = s, func() mpegts.FramerStats { return s.Stats().Framer }
 	default:
 		err = fmt.Errorf("probe: %q: write udp://, rtp://, srt:// or file:///path", url)
 	}
@@ -104,6 +108,7 @@ func probeURL(e *env, url string, length time.Duration) (control.Probe, error) {
 	}
 	why := f.trouble()
 	wg.Wait()
+	m.Framing(now(), f.framing()) // what a file has shown at its end
 	if e.ctx.Err() != nil {
 		return control.Probe{}, e.ctx.Err()
 	}

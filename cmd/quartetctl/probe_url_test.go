@@ -24,6 +24,16 @@ func TestProbeURL(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.out, "feed") || !strings.Contains(r.out, "in sync") || !strings.Contains(r.out, "SERVICES") {
 		t.Errorf("%d\n%s%s", r.code, r.out, r.err)
 	}
+	// Corrupted sync bytes in a file are told, though its framer drops the packets.
+	ts[100*188], ts[1000*188] = 0, 0
+	if err := os.WriteFile(file, ts, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = call(t, nil, "probe", "--for", "5s", "file://"+file)
+	if words := strings.Fields(r.out[max(0, strings.Index(r.out, "Sync_byte_error")):]); len(words) < 3 || words[2] != "2" {
+		t.Errorf("%d\n%s%s", r.code, r.out, r.err)
+	}
+	ts[100*188], ts[1000*188] = 0x47, 0x47
 	port := freeport.UDP(t)
 	c, err := net.Dial("udp4", fmt.Sprint("127.0.0.1:", port))
 	if err != nil {

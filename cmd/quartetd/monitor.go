@@ -12,6 +12,7 @@ import (
 	"quartet/capture/mpegts"
 	capsrt "quartet/capture/srt"
 	"quartet/capture/tr101290"
+	"quartet/capture/tsfile"
 	"quartet/capture/udp"
 	"quartet/device/control"
 )
@@ -80,6 +81,8 @@ func framing(source capture.Source) mpegts.FramerStats {
 	case *capsrt.Source:
 		return s.Stats().Framer
 	case *udp.Source:
+		return s.Stats().Framer
+	case *tsfile.Source:
 		return s.Stats().Framer
 	}
 	return mpegts.FramerStats{}

@@ -62,7 +62,8 @@ type demo struct {
 	ledger  *ledger.Ledger
 	outs    []*receiver
 	box     *process
-	manage  *process             // the page
+	manage  *process // the page
+	feed    *feed
 	home    *collector.Collector // nil: none
 	stall   *stall.Watch
 	gws     []*process
@@ -128,10 +129,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.startHome(ctx); err != nil {
 		return fmt.Errorf("telemetry home: %w", err)
 	}
-	feed, err := startFeed(ctx, &o, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
+	d.feed, err = startFeed(ctx, &o, d.plan.feed, d.ledger, d.now, filepath.Join(o.Dir, "feed.log"))
 	if err != nil {
 		return err
 	}
+	feed := d.feed
 	d.printHead()
 	select {
 	case <-ctx.Done():

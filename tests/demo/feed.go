@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +28,7 @@ type feed struct {
 	done    chan struct{}
 	err     error // valid after done
 	log     string
+	engine  atomic.Pointer[engine.Source] // nil: none makes this feed
 }
 
 // pictureRate is the constant rate of the test picture's transport stream.
@@ -113,7 +117,25 @@ func (f *feed) picture(ctx context.Context, o *Options, device string, w *sender
 	if err != nil {
 		return err
 	}
+	f.engine.Store(src)
 	return src.Run(ctx, w)
+}
+
+// trouble says why there is no picture of the device that was asked for; "" if
+// there is.
+func (f *feed) trouble() string {
+	src := f.engine.Load()
+	if src == nil {
+		return ""
+	}
+	s := src.Stats()
+	switch {
+	case s.Present:
+		return ""
+	case s.Signal.Is != "" && !s.Signal.Good:
+		return strings.Join(slices.DeleteFunc([]string{s.Signal.Text, s.Signal.Remedy}, func(t string) bool { return t == "" }), ": ")
+	}
+	return cmp.Or(s.Capture, s.Failure)
 }
 
 // datagram is seven TS packets.

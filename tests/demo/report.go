@@ -71,6 +71,9 @@ func (d *demo) printTable(elapsed time.Duration) {
 	}
 	fmt.Fprintf(&b, "  TS packets identical\n")
 	alarms := []string{}
+	if t := d.feed.trouble(); t != "" {
+		alarms = append(alarms, "THE SLATE IS SENT, "+d.opts.Input+" gives no picture: "+t)
+	}
 	for _, c := range s.Active {
 		if !c.Masked {
 			alarms = append(alarms, c.Resource+" "+string(c.Code))
@@ -116,6 +119,9 @@ func (d *demo) printSummary() error {
 	for _, r := range d.sums {
 		d.printf("  %-10s %10d %14d %20d %10d %10d %10.1f (%.1f)\n", r.Name, r.Entered, r.Missing, r.Excused, r.Foreign, r.Again,
 			ms(r.DelayMedian), ms(r.DelayP99))
+	}
+	if t := d.feed.trouble(); t != "" {
+		d.printf("\n  What was sent is the slate: %s gives no picture: %s\n", d.opts.Input, t)
 	}
 	if e := d.outs[0].save(d.file("leg1.ts")); e == nil {
 		d.pictureOf(d.file("leg1.ts"), d.file("picture.png"))

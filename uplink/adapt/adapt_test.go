@@ -345,3 +345,57 @@ func TestEstimate(t *testing.T) {
 		w.fail("a wrong estimate holds it at %d", w.d.Rate)
 	}
 }
+
+// Of the estimates of both legs the smaller one counts, whichever leg it is.
+func TestEstimateOfTheWeakestLeg(t *testing.T) {
+	for weak := range 2 {
+		w := newWorld(t, 1, 10).run(15 * time.Second)
+		for _, l := range w.lines {
+			l.capacity = 4 * mega
+		}
+		w.run(20 * time.Second)
+		low := float64(w.d.Rate)
+		for i, l := range w.lines {
+			l.capacity, l.s.Estimate = 1000*mega, 100*mega
+			if i/2 == weak {
+				l.s.Estimate = 6 * mega
+			}
+		}
+		w.run(10 * time.Minute)
+		if r := float64(w.d.Rate); r > 6*mega || r <= low {
+			w.fail("leg %d: %g with an estimate of 6", weak+1, r)
+		}
+	}
+}
+
+// A road that has become longer for good, by a way around, is no line that is
+// full; but one that stays full is not taken for that.
+func TestRoundTripOfAnotherWay(t *testing.T) {
+	p := &path{parity: true, carries: true}
+	s := Sample{Name: "a", Up: true, Tells: true, RTT: baseRTT, Buffer: baseRTT}
+	look := func(now, rtt time.Duration) {
+		s.At, s.RTT, s.Buffer = now, rtt, rtt
+		s.Bytes += 100_000
+		s.Acked, s.Sent, s.Total = s.Bytes, s.Sent+70, s.Total+70
+		p.look(now, s, 4*mega)
+	}
+	const step = 200 * time.Millisecond
+	now := step
+	for ; now < 5*time.Second; now += step {
+		look(now, baseRTT)
+	}
+	for rtt := baseRTT; now < 30*time.Second; now += step { // a queue that grows and grows
+		rtt += 5 * time.Millisecond
+		look(now, rtt)
+	}
+	if !p.strained || p.base != baseRTT {
+		t.Errorf("strained %t, base %v, with a queue that grows", p.strained, p.base)
+	}
+	long := p.last.RTT
+	for end := now + 2*baseFor; now < end; now += step {
+		look(now, long)
+	}
+	if p.strained || p.base != long {
+		t.Errorf("strained %t, base %v, with another way of %v", p.strained, p.base, long)
+	}
+}
