@@ -100,10 +100,10 @@ func (f *front) levels() byte {
 
 func (f *front) high(line int) bool { return f.levels()>>line&1 != 0 }
 
-// look watches the light for four seconds and says in the words of
+// look watches the light for three seconds and says in the words of
 // docs/add-a-board.md what it shows: "yellow fast", "dark". An emulated kernel
-// keeps a rhythm roughly, so it is told by the changes that were seen: in four
-// seconds slow has 4, fast has 16.
+// keeps a rhythm roughly, so it is told by the changes that were seen: in three
+// seconds slow has 3, fast has 12.
 func (f *front) look() string {
 	f.t.Helper()
 	names := map[byte]string{1: "red", 2: "green", 3: "yellow", 4: "blue", 7: "white"}
@@ -111,7 +111,7 @@ func (f *front) look() string {
 	defer tick.Stop()
 	var colours byte // of the parts that were ever lit
 	changes, samples, lit, before := 0, 0, 0, false
-	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); samples++ {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); samples++ {
 		v := f.levels()
 		now := v>>lineRed&1 | v>>lineGreen&1<<1 | v>>lineBlue&1<<2
 		colours |= now
@@ -132,9 +132,9 @@ func (f *front) look() string {
 		return fmt.Sprintf("parts %03b", colours)
 	case changes == 0 && lit == samples:
 		return name + " steady"
-	case changes >= 2 && changes <= 6:
+	case changes >= 2 && changes <= 4:
 		return name + " slow"
-	case changes >= 10:
+	case changes >= 8:
 		return name + " fast"
 	default:
 		return fmt.Sprintf("%s, %d changes", name, changes)
@@ -231,7 +231,10 @@ func TestBoard(t *testing.T) {
 	})
 	step("reset button", func(t *testing.T) {
 		f.set(lineReset, true)
-		f.shows("red slow", 10*time.Second)
+		time.Sleep(4 * time.Second) // a hold that warns, and is let go before the tenth second
+		if seen := f.look(); seen != "red slow" {
+			t.Errorf("held for 4 to 7 s: the light is %s, want red slow", seen)
+		}
 		f.set(lineReset, false)
 		var state struct{ Claimed bool }
 		b.page.must("GET", "/api/v1/state", nil, &state)
