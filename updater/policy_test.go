@@ -195,6 +195,11 @@ func TestDecisions(t *testing.T) {
 	if d := p.Download(s); !d.Go {
 		t.Errorf("download outside the window: %+v", d)
 	}
+	s.Begins = at("2026-06-03 12:30")
+	if d := p.Download(s); d.Go || d.Why != Spread || !d.Until.Equal(s.Begins) {
+		t.Errorf("download before this box's turn: %+v", d)
+	}
+	s.Begins = time.Time{}
 	p.Mode = Fetch
 	if d := p.Download(s); !d.Go {
 		t.Errorf("download, mode download: %+v", d)
@@ -232,6 +237,8 @@ func TestJudge(t *testing.T) {
 	idle := Media{Answers: true, Management: true}
 	noInput := media(up, up)
 	noInput.Input = false
+	noInputRefused := media(up, refused)
+	noInputRefused.Input = false
 	for what, tc := range map[string]struct {
 		before, now Media
 		want        Outcome
@@ -247,6 +254,7 @@ func TestJudge(t *testing.T) {
 		"no destination at all":              {media(up, up), media(dark, dark), Inconclusive, "no destination"},
 		"one far end gone":                   {media(up, up), media(up, dark), Inconclusive, "1b"},
 		"no input":                           {media(up, up), noInput, Inconclusive, "input"},
+		"no input, and a far end refuses":    {media(up, up), noInputRefused, Inconclusive, "input"},
 		"never had input":                    {noInput, noInput, Confirmed, ""},
 		"media plane dead":                   {media(up, up), Media{Management: true}, Broken, "media plane"},
 		"media plane dead, idle":             {idle, Media{Management: true}, Broken, "media plane"},

@@ -16,7 +16,12 @@ const (
 	compatible = "linux,dummy-virt"
 	chip       = "9030000.pl061"
 	debounce   = 20 * time.Millisecond
-	ledStatus  = "green:status" // from the image's device-tree overlay, where it is used
+
+	// Where the device tree has them: the lab image's (tests/qemu/image/parts), on
+	// lines 2, 6 and 7.
+	ledRed   = "red:status"
+	ledGreen = "green:status"
+	ledBlue  = "blue:status"
 )
 
 // Pins of the PL061. Line 3 is the machine's own power button.
@@ -35,7 +40,7 @@ func Present(words []string) bool { return slices.Contains(words, compatible) }
 func Open(root kernel.Root) (*board.Board, error) {
 	b := &board.Board{
 		Model: "qemu-virt", Name: "QEMU aarch64 virt",
-		Status:       root.LED(map[board.Colour]string{board.Green: ledStatus}),
+		Status:       root.LED(map[board.Colour]string{board.Red: ledRed, board.Green: ledGreen, board.Blue: ledBlue}),
 		Temperatures: root.Temperatures(), Fans: root.Fans(), Supplies: root.Supplies(),
 		Close: func() error { return nil },
 	}

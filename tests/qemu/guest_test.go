@@ -141,7 +141,7 @@ func dial(path string) *lines {
 }
 
 // monitor carries out a command of QEMU's monitor (QMP).
-func (g *guest) monitor(command string, args map[string]any) {
+func (g *guest) monitor(command string, args map[string]any) json.RawMessage {
 	g.t.Helper()
 	if args == nil {
 		args = map[string]any{}
@@ -168,7 +168,7 @@ func (g *guest) monitor(command string, args map[string]any) {
 		if a.Error != nil {
 			g.t.Fatalf("QEMU, %s: %s", command, a.Error.Desc)
 		}
-		return
+		return a.Return
 	}
 }
 

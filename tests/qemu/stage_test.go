@@ -30,10 +30,10 @@ type box struct {
 var labelCode = regexp.MustCompile(`Claim code\s+(\S+)`)
 
 // provisioned boots a box and gives it what production does: serial number and
-// claim code.
-func provisioned(t *testing.T, disk, serial string) *box {
+// claim code. extra are arguments for QEMU.
+func provisioned(t *testing.T, disk, serial string, extra ...string) *box {
 	t.Helper()
-	g := boot(t, disk)
+	g := boot(t, disk, extra...)
 	g.up(startLimit)
 	label := g.run("quartetctl provision --file /etc/quartet/provision.v1.json --serial " + serial + " --product 'Quartet lab' && systemctl restart quartet-manage quartet-netd")
 	m := labelCode.FindStringSubmatch(label)

@@ -239,6 +239,62 @@ func TestChoose(t *testing.T) {
 	wantCode(t, repo.Judge(rel, box, h.now.Add(48*time.Hour)), trust.Expired)
 }
 
+// A release says up to which version it can be reached.
+func TestMaxVersion(t *testing.T) {
+	h := newHome(t)
+	rel := h.add("2.0.0", trust.Custom{MaxVersion: version(t, "1.9.0")})
+	repo := refresh(t, h.client(), h.source(), h.now)
+	box := trust.Box{Serial: "Q4-0001", Board: "generic", Version: version(t, "1.9.0")}
+	if err := repo.Judge(rel, box, h.now); err != nil {
+		t.Errorf("from the highest version that may: %v", err)
+	}
+	box.Version = version(t, "1.9.1")
+	wantCode(t, repo.Judge(rel, box, h.now), trust.TooNew)
+}
+
+// A way back that is signed for another board withdraws nothing here.
+func TestWayBackOfAnotherBoard(t *testing.T) {
+	h := newHome(t)
+	h.add("1.2.0", trust.Custom{})
+	other, err := h.Add(h.bundle("rock5b", "1.1.0", 4096), trust.Custom{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Promote(other.Name, "all", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Downgrade("1.1.0", []trust.Version{version(t, "1.2.0")}, "its fan stops"); err != nil {
+		t.Fatal(err)
+	}
+	repo := refresh(t, h.client(), h.source(), h.now)
+	box := trust.Box{Serial: "Q4-0001", Board: "generic", Version: version(t, "1.0.0")}
+	if offer, refused := repo.Choose(box, h.now, nil); offer == nil || offer.Version.String() != "1.2.0" {
+		t.Errorf("offer %+v, refused %v, want 1.2.0", offer, refused)
+	}
+	box.Board = "rock5b"
+	if offer, _ := repo.Choose(box, h.now, nil); offer == nil || offer.Version.String() != "1.1.0" {
+		t.Errorf("the other board is offered %+v, want 1.1.0", offer)
+	}
+}
+
+// Of two rings that have a box, the earlier one counts, whichever is first by name.
+func TestBeginsWithTheEarliestRing(t *testing.T) {
+	early, late := time.Date(2026, 6, 1, 2, 0, 0, 0, time.UTC), time.Date(2026, 6, 8, 2, 0, 0, 0, time.UTC)
+	for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		r := trust.Release{Custom: trust.Custom{Rings: map[string]trust.Ring{
+			names[0]: {Serials: []string{"Q4-*"}, From: early},
+			names[1]: {Serials: []string{"Q4-0001"}, From: late},
+			"other":  {Serials: []string{"Q5-*"}, From: early.Add(-time.Hour)},
+		}}}
+		if at := r.Begins("Q4-0001"); !at.Equal(early) {
+			t.Errorf("begins %v, want %v", at, early)
+		}
+	}
+	if at := (trust.Release{}).Begins("Q4-0001"); !at.IsZero() {
+		t.Errorf("without a ring it begins %v", at)
+	}
+}
+
 // A signed way back is taken, once, and what it leads away from is not taken
 // again.
 func TestSignedDowngrade(t *testing.T) {

@@ -210,7 +210,7 @@ keys() {
 slot() {
 	local version=$1 changes=${2:-} dir=$out/versions/$1 root=$out/versions/$1/root
 	mkdir -p "$dir"
-	if fresh "$dir/slot.stamp" "$out/tree.stamp" "$out/initramfs.stamp" "$external/scripts" "$common/post-build.sh" "$board" "$out/keys/root.json" ${changes:+"$changes"} &&
+	if fresh "$dir/slot.stamp" "$out/tree.stamp" "$out/initramfs.stamp" "$external/scripts" "$common/post-build.sh" "$board" "$here/parts" "$out/keys/root.json" ${changes:+"$changes"} &&
 		[ -e "$dir/fit.itb" ]; then return; fi
 	say "version $version"
 	# A tree of links. What a version changes must be no link: it is removed first.
@@ -227,6 +227,7 @@ slot() {
 	sh "$external/scripts/make-verity" "$dir/rootfs.squashfs" "$dir/rootfs.verity" "$dir/rootfs.table"
 	# The device tree of QEMU's machine, as the driver starts it.
 	qemu-system-aarch64 -M virt,acpi=off,dtb-randomness=off,dumpdtb="$dir/qemu.dtb" -cpu cortex-a53 -smp 2 -m 768 -display none 2>/dev/null
+	"$here/parts" "$dir/qemu.dtb"
 	. "$board/image.conf"
 	# Debian's U-Boot has no key of ours and does not look for a signature; the
 	# development key's is there all the same.
