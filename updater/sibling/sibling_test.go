@@ -90,6 +90,25 @@ func wantDenied(t *testing.T, err error, why Reason) {
 	}
 }
 
+// A box that has lent its lease while its own request was under way does not
+// believe an answer that grants it: the other one may be restarting by now.
+func TestYieldedWhileAsking(t *testing.T) {
+	_, b := newPair(t)
+	b.cut = func(r Request) bool {
+		if r.Holder == b.serial {
+			ours := Request{ID: "0123456789abcdef0123456789abcdef", Holder: b.peer.serial, Role: b.peer.role, TTL: 600}
+			if v := b.pair.Answer(ours); !v.Granted {
+				t.Errorf("B, which yields, grants nothing: %+v", v)
+			}
+		}
+		return false
+	}
+	wantDenied(t, b.acquire(), Lent)
+	if _, ok := b.pair.Held(); ok {
+		t.Error("both hold a lease")
+	}
+}
+
 func TestLease(t *testing.T) {
 	a, b := newPair(t)
 	if err := b.acquire(); err != nil {
