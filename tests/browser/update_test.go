@@ -138,7 +138,8 @@ func updates(t *testing.T, p *tab, b *box) {
 		b.net.unkept = true
 		b.net.mu.Unlock()
 		p.press("Set the box's clock")
-		p.press("Set the box's clock") // the question
+		p.sees("The box's clock is set to that of this computer") // the question
+		p.press("Set the box's clock")
 		p.misses("The time of day is not known to be right")
 		b.net.mu.Lock()
 		b.net.unkept = false // and from here on a server keeps it
