@@ -74,6 +74,7 @@ type pathWatch struct {
 	overload               bool
 	lossy, differs, badTag bool
 	mtu                    bool
+	late                   bool // all that comes is too late
 	maxRTT                 float64
 	rates                  pathRates
 	flowed                 time.Duration // how long packets had been sent before this window
@@ -342,7 +343,11 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	h.Set(now, health.PathOverload, res, p.overload, "")
 	h.Set(now, health.PathShed, res, st.Shed, "")
 	h.Set(now, health.PathBare, res, st.Bare, "")
-	h.Measure(now, health.PathLoss, res, p.lossPercent, "")
+	late := ""
+	if p.late {
+		late = "they come too late: a new connection is made, or else raise output.latency_ms here and at the gateway"
+	}
+	h.Measure(now, health.PathLoss, res, p.lossPercent, late)
 	h.Set(now, health.PathMTU, res, p.mtu, "reports pass, full packets do not")
 	h.Set(now, health.PathKey, res, p.badTag, "")
 	h.Set(now, health.GatewayLossy, res, p.lossy, "")
@@ -350,7 +355,7 @@ func (w *watcher) lookAtPath(now time.Duration, st uplink.PathStats, p *pathWatc
 	rttPlanned := float64(rtt)
 	h.Set(now, health.PathRTT, res, rttPlanned > 0 && p.maxRTT > 1.5*rttPlanned+5 && plan.SRTLatency > 0,
 		fmt.Sprintf("%.0f ms, planned for %.0f ms", p.maxRTT, rttPlanned))
-	return !down && !silent && !p.mtu && !st.Shed
+	return !down && !silent && !p.mtu && !p.late && !st.Shed
 }
 
 // measure compares with a window ago.
@@ -362,7 +367,7 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	dropped := st.Dropped + st.Stale - before.Dropped - before.Stale
 	sent := st.Sent - before.Sent
 	p.overload = false
-	p.lossy, p.differs, p.badTag, p.mtu = false, false, false, false
+	p.lossy, p.differs, p.badTag, p.mtu, p.late = false, false, false, false, false
 	if l, b := st.Link, before.Link; l != nil && l.SRT != nil && b != nil && b.SRT != nil && l.SRT.MSTimestamp > b.SRT.MSTimestamp {
 		p.maxRTT = l.SRT.MSRTT
 		if n := l.SRT.PktSentUniqueTotal - b.SRT.PktSentUniqueTotal; n > 0 {
@@ -395,7 +400,11 @@ func (p *pathWatch) measure(now time.Duration, st uplink.PathStats) {
 	// gone on for that and a window.
 	held := time.Duration(a.Merged.Latency * float64(time.Millisecond))
 	flowing := sent >= 5
-	p.mtu = flowing && p.flowed > held && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
+	nothing := flowing && p.flowed > held && received == 0 && !p.badTag && a.Age < 1000 && dropped == 0
+	// What comes too late gets through: a connection whose handshake was held up
+	// (see uplink's tardiness), or a network that is slower than was planned for.
+	p.late = nothing && a.Late > b.Late
+	p.mtu = nothing && !p.late
 	if p.flowed += span; !flowing {
 		p.flowed = 0
 	}

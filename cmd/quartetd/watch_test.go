@@ -118,6 +118,11 @@ func TestWatch(t *testing.T) {
 		{"too narrow: the socket drops", func(p []uplink.PathStats) { p[2].Link.SRT.PktSndDropTotal += 10 }, []string{"path-overload path/ts"}},
 		{"too narrow: every fifth is asked for again", func(p []uplink.PathStats) { p[0].Link.SRT.PktSndLossTotal += 20 }, []string{"path-overload path/fec-a"}},
 		{"full packets do not pass", func(p []uplink.PathStats) { p[1].Arrival.Received -= 72 }, []string{"path-mtu path/fec-b", "leg-unprotected leg/1"}},
+		{"everything comes too late", func(p []uplink.PathStats) {
+			p[1].Arrival.Received -= 72
+			p[1].Arrival.LostHere += 72
+			p[1].Arrival.Late += 72
+		}, []string{"path-loss path/fec-b", "leg-unprotected leg/1"}},
 		{"keys differ", func(p []uplink.PathStats) { p[0].Arrival.BadTag += 72; p[0].Arrival.Received -= 72 }, []string{"path-key-mismatch path/fec-a"}},
 		{"the far end has another key", func(p []uplink.PathStats) { p[0].Arrival = nil; p[0].Refused++ }, []string{"path-key-mismatch path/fec-a", "leg-unprotected leg/1"}},
 		{"the gateway loses", func(p []uplink.PathStats) { p[0].Arrival.Merged.Lost += 3 }, []string{"gateway-lossy path/fec-a"}},
