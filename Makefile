@@ -193,7 +193,7 @@ test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, p
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.0
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.4.0 $(IMAGE)/broken/mute
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.4.0
-	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -trimpath -ldflags='-s -w' -o $(BUILD)/sdi.test.arm64 ./capture/sdi
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -tags qemu -trimpath -ldflags='-s -w' -o $(BUILD)/sdi.test.arm64 ./capture/sdi
 	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) -full $(QEMU_FLAGS)
 
 # The version of a source archive is what updates compare: a tag, or a
