@@ -253,7 +253,8 @@ func (k *Keeper) Problem() string {
 	return k.problem
 }
 
-// Apply puts settings under trial: they hold at once, and are taken back after
+// Apply puts settings under trial: they hold at once, or answerFirst later if they
+// change the interface over which the request came, and are taken back after
 // TrialTime unless Confirm comes. token is what Confirm will have to show, 16
 // to 128 characters; empty: one is made. via is the box's own address at which
 // the request came; the zero Addr or a loopback address: not over a network.
@@ -294,7 +295,9 @@ func (k *Keeper) Apply(ctx context.Context, s *Settings, token string, via netip
 	}
 	k.trial = t
 	k.cfg.Log.Info("settings under trial", "changed", t.Changed, "for", TrialTime.String())
-	if err := k.converge(ctx); err != nil {
+	if t.Moved {
+		k.soon()
+	} else if err := k.converge(ctx); err != nil {
 		return nil, errors.Join(err, k.back(context.WithoutCancel(ctx)))
 	}
 	p := k.pending()
@@ -357,6 +360,9 @@ func (k *Keeper) proves(t *trial, via netip.Addr) error {
 	if !t.Via.IsValid() {
 		return nil // asked for on the box itself: there is nothing to be locked out of
 	}
+	if t.Moved && k.askew {
+		return &Error{Code: CodeWay, Text: "the change is not in force yet; confirm it over the box's new address"}
+	}
 	if !via.IsValid() || via.IsLoopback() {
 		return &Error{Code: CodeWay, Text: "the confirmation did not come over the network; open the page at the box's new address and confirm there"}
 	}
@@ -385,8 +391,12 @@ func (k *Keeper) Revert(ctx context.Context) error {
 	return k.back(ctx)
 }
 
-// resetAfter lets the answer to Reset go out over the old addresses.
-const resetAfter = 2 * time.Second
+// answerFirst lets an answer go out over an address that what was asked for may
+// take away: without the answer there is no token, and nobody could confirm.
+const answerFirst = 2 * time.Second
+
+// soon has Tick make the system as it should be, after answerFirst.
+func (k *Keeper) soon() { k.askew, k.tried = true, k.cfg.Now()-retryAfter+answerFirst }
 
 // Reset brings back the settings of a new box: every port by DHCP. They come
 // into force two seconds later, so that who asked gets the answer.
@@ -397,7 +407,7 @@ func (k *Keeper) Reset() error {
 		return err
 	}
 	k.current, k.trial, k.unsaved, k.problem = Default(), nil, false, ""
-	k.askew, k.tried = true, k.cfg.Now()-retryAfter+resetAfter
+	k.soon()
 	return nil
 }
 

@@ -81,8 +81,14 @@ func (b *bench) apply(s *Settings, via netip.Addr) *Pending {
 	if err != nil || p == nil {
 		b.t.Fatalf("Apply: %v, %v", p, err)
 	}
+	if p.Moved {
+		time.Sleep(inForce)
+	}
 	return p
 }
+
+// inForce is when a change of the way that the request took is in force.
+const inForce = answerFirst + turn
 
 func (b *bench) must(s *Settings, what string) {
 	b.t.Helper()
@@ -118,7 +124,7 @@ func TestConfirmed(t *testing.T) {
 		if c := b.Get(); c.Pending == nil || c.Pending.Token != "" || string(Encode(c.Trial)) != string(Encode(two)) || string(Encode(c.Settings)) != string(Encode(one)) {
 			t.Fatalf("%+v: the token must not be shown to others", c.Pending)
 		}
-		time.Sleep(119 * time.Second)
+		time.Sleep(119*time.Second - inForce)
 		b.must(two, "after 119 s")
 		if err := b.Confirm(t.Context(), p.Token, newEth0); err != nil {
 			t.Fatal(err)
@@ -135,6 +141,43 @@ func TestConfirmed(t *testing.T) {
 		// The same again changes nothing and needs no confirmation.
 		if p, err := b.Apply(t.Context(), two, "", newEth0); p != nil || err != nil {
 			t.Fatal(p, err)
+		}
+	})
+}
+
+// Who changes the address that he came over still gets the answer, and with it
+// the token; nothing can be confirmed before it is in force.
+func TestAnswerComesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		p, err := b.Apply(t.Context(), two, "", oldEth0)
+		if err != nil || !p.Moved || p.Token == "" {
+			t.Fatal(p, err)
+		}
+		b.must(one, "the answer is on its way")
+		if err := b.Confirm(t.Context(), p.Token, oldEth0); code(err) != CodeWay {
+			t.Fatal(err)
+		}
+		time.Sleep(answerFirst - time.Millisecond)
+		b.must(one, "the answer is still on its way")
+		time.Sleep(turn + time.Millisecond)
+		b.must(two, "answered")
+		if err := b.Confirm(t.Context(), p.Token, newEth0); err != nil {
+			t.Fatal(err)
+		}
+		// networkd refuses it after the answer: it is said, and taken back in time.
+		b.sys.refuse = errors.New("no")
+		if _, err := b.Apply(t.Context(), three, "", newEth0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(inForce)
+		if p := b.Problem(); !strings.Contains(p, "no") {
+			t.Fatalf("the problem is %q", p)
+		}
+		b.sys.refuse = nil
+		time.Sleep(TrialTime)
+		b.must(two, "taken back")
+		if b.Get().Pending != nil || b.Problem() != "" {
+			t.Fatal(b.Get().Pending, b.Problem())
 		}
 	})
 }
@@ -165,7 +208,7 @@ func TestTakenBackInTime(t *testing.T) {
 func TestTrialOutlivesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		p := b.apply(two, oldEth0)
-		time.Sleep(100 * time.Second)
+		time.Sleep(100*time.Second - inForce)
 		b.run()
 		b.must(two, "process restarted within the trial")
 		if left := b.Get().Pending.Remaining; left != 20 {
@@ -256,6 +299,7 @@ func TestRefusals(t *testing.T) {
 		if err := b.Confirm(t.Context(), strings.Repeat("t", 19)+"u", newEth0); code(err) != CodeToken {
 			t.Fatal(err)
 		}
+		time.Sleep(inForce)
 		b.must(two, "still under trial")
 	})
 }
@@ -290,7 +334,7 @@ func TestF17TrialAndWallClock(t *testing.T) {
 func TestNetworkdRefuses(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		b.sys.refuse = errors.New("no")
-		if _, err := b.Apply(t.Context(), two, "", oldEth0); err == nil {
+		if _, err := b.Apply(t.Context(), two, "", oldEth1); err == nil {
 			t.Fatal("no error")
 		}
 		b.must(one, "refused by networkd")
@@ -302,7 +346,7 @@ func TestNetworkdRefuses(t *testing.T) {
 		b.stop()
 		b.sys.hang = true
 		began := time.Now()
-		if _, err := b.Apply(t.Context(), two, "", oldEth0); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.Apply(t.Context(), two, "", oldEth1); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
 		if d := time.Since(began); d > 2*reloadTime {
@@ -389,6 +433,7 @@ func TestF19NetworkPowerCut(t *testing.T) {
 			if err != nil {
 				return false, false
 			}
+			time.Sleep(inForce)
 			err = b.Confirm(b.t.Context(), p.Token, newEth0)
 			return true, err == nil
 		},

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -22,12 +23,15 @@ type served struct {
 	*Client
 	sys    *fakeSystem
 	socket string
+	// later lets time pass for the keeper.
+	later func(time.Duration)
 }
 
 func serve(t *testing.T, allowed func(Peer) error, change ...func(*Server)) *served {
 	t.Helper()
 	sys := &fakeSystem{}
-	k := NewKeeper(KeeperConfig{Store: &Store{fs: newDisk()}, System: sys, Hostname: hostname, Boot: "b", Now: func() time.Duration { return 0 }})
+	var now atomic.Int64
+	k := NewKeeper(KeeperConfig{Store: &Store{fs: newDisk()}, System: sys, Hostname: hostname, Boot: "b", Now: func() time.Duration { return time.Duration(now.Load()) }})
 	if err := k.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +60,8 @@ func serve(t *testing.T, allowed func(Peer) error, change ...func(*Server)) *ser
 			t.Error("the socket is still there")
 		}
 	})
-	return &served{NewClient(socket), sys, socket}
+	later := func(d time.Duration) { now.Add(int64(d)); k.Tick(t.Context()) }
+	return &served{NewClient(socket), sys, socket, later}
 }
 
 func anybody(Peer) error { return nil }
@@ -86,6 +91,7 @@ func TestClientAndServer(t *testing.T) {
 	if err != nil || p.Token != strings.Repeat("x", 32) || !p.Moved {
 		t.Fatal(p, err)
 	}
+	s.later(answerFirst)
 	if err := s.Confirm(ctx, "wrong", newEth0); code(err) != CodeToken {
 		t.Fatal(err)
 	}
