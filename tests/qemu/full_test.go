@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -201,30 +202,46 @@ func TestF20(t *testing.T) {
 	}
 }
 
-// TestNetwork changes the address with the real networkd: what nobody confirms
-// goes back by itself.
+// TestNetwork changes the address with the real networkd, over that address: what
+// nobody confirms goes back by itself, what is confirmed over the new one stays.
 func TestNetwork(t *testing.T) {
 	needFull(t)
+	const fresh = "10.0.2.99"
 	b := provisioned(t, newDisk(t), "LAB-0040")
 	b.page.answers(3 * time.Minute)
 	b.page.claim(b.code)
-	var n struct {
-		Revision string
-		Settings map[string]any
-	}
-	b.page.must("GET", "/api/v1/network", nil, &n)
 	name := b.run("ls /sys/class/net | grep -v lo | head -n 1")
-	n.Settings["interfaces"] = []any{map[string]any{"name": name, "dhcp4": false, "addresses": []string{"10.0.2.99/24"}, "gateway": "10.0.2.2"}}
-	if _, err := b.page.do("PUT", "/api/v1/network", n.Settings, nil, "If-Match", `"`+n.Revision+`"`); err != nil {
-		t.Fatal(err)
+	has := func(address string) bool {
+		out, _ := b.try("ip -4 addr show dev "+name, 20*time.Second)
+		return strings.Contains(out, address+"/")
 	}
-	b.eventually(time.Minute, "the new address is there", func() bool {
-		out, _ := b.try("ip -4 addr show dev "+name, 20*time.Second)
-		return strings.Contains(out, "10.0.2.99")
-	})
-	b.eventually(4*time.Minute, "the old address is back", func() bool {
-		out, _ := b.try("ip -4 addr show dev "+name, 20*time.Second)
-		return strings.Contains(out, "10.0.2.15") && !strings.Contains(out, "10.0.2.99")
-	})
+	change := func() (trial struct {
+		Token string
+		Moved bool
+	}) {
+		var n struct {
+			Revision string
+			Settings map[string]any
+		}
+		b.page.must("GET", "/api/v1/network", nil, &n)
+		n.Settings["interfaces"] = []any{map[string]any{"name": name, "dhcp4": false, "addresses": []string{fresh + "/24"}, "gateway": "10.0.2.2"}}
+		b.page.must("PUT", "/api/v1/network", n.Settings, &trial, "If-Match", `"`+n.Revision+`"`)
+		b.eventually(time.Minute, "the new address is there", func() bool { return has(fresh) && !has("10.0.2.15") })
+		if trial.Token == "" || !trial.Moved {
+			t.Fatalf("the answer is %+v", trial)
+		}
+		return trial
+	}
+	change()
+	b.eventually(4*time.Minute, "the old address is back", func() bool { return has("10.0.2.15") && !has(fresh) })
+	b.page.answers(time.Minute)
+
+	trial := change()
+	b.page.base = "https://127.0.0.1:" + strconv.Itoa(b.forward(fresh, 443))
+	b.page.must("POST", "/api/v1/network/confirm", map[string]string{"token": trial.Token}, nil)
+	time.Sleep(130 * time.Second) // beyond the trial
+	if !has(fresh) || has("10.0.2.15") {
+		t.Error("what was confirmed is gone")
+	}
 	b.page.answers(time.Minute)
 }

@@ -71,12 +71,7 @@ func boot(t testing.TB, disk string, extra ...string) *guest {
 	g := &guest{t: t, dir: dir, disk: disk, ports: map[int]int{}}
 	network := "user,id=net"
 	for _, port := range []int{80, 443} {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.ports[port] = l.Addr().(*net.TCPAddr).Port
-		l.Close()
+		g.ports[port] = freePort(t)
 		network += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", g.ports[port], port)
 	}
 	args := append(machine[:len(machine):len(machine)],
@@ -176,6 +171,26 @@ func (g *guest) monitor(command string, args map[string]any) json.RawMessage {
 func (g *guest) network(up bool) {
 	g.t.Helper()
 	g.monitor("set_link", map[string]any{"name": "nic", "up": up})
+}
+
+// freePort is one of TCP that nobody listens on.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// forward makes a port of the box at one of its addresses reachable on this
+// machine's loopback.
+func (g *guest) forward(address string, port int) int {
+	g.t.Helper()
+	at := freePort(g.t)
+	g.monitor("human-monitor-command", map[string]any{"command-line": fmt.Sprintf("hostfwd_add net tcp:127.0.0.1:%d-%s:%d", at, address, port)})
+	return at
 }
 
 // try runs a shell command in the box. ok: it ran and its exit status was 0.
