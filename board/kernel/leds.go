@@ -86,7 +86,7 @@ func (l *led) set(dir string, on bool, rhythm board.Rhythm) error {
 		if err := l.root.writeSoon(file("delay_on"), decimal(int(lit.Milliseconds()))); err != nil {
 			return err
 		}
-		return l.root.write(file("delay_off"), decimal(int(dark.Milliseconds())))
+		return l.root.writeSoon(file("delay_off"), decimal(int(dark.Milliseconds())))
 	}
 	if err := l.root.write(file("trigger"), "none"); err != nil {
 		return err
