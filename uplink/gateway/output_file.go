@@ -55,8 +55,9 @@ type fileOut struct {
 
 	// written by run
 	sentPackets, sentBytes, dropped atomic.Uint64
-	open                            atomic.Bool
-	err                             atomic.Pointer[string]
+	// What is wrong: nil before the first attempt, empty while the file is
+	// open. One word for both, so that nobody sees an open file that fails.
+	trouble atomic.Pointer[string]
 }
 
 // fileChunk is written at once; less only when fileFlush has passed.
@@ -101,11 +102,11 @@ func (o *fileOut) stats() OutputStats {
 	st.DroppedPackets += o.dropped.Load()
 	st.QueueBytes = o.queue.used()
 	st.State = "opening"
-	if o.open.Load() {
-		st.State = "open"
-	}
-	if e := o.err.Load(); e != nil {
+	if e := o.trouble.Load(); e != nil {
 		st.Error = *e
+		if *e == "" {
+			st.State = "open"
+		}
 	}
 	return st
 }
@@ -113,7 +114,9 @@ func (o *fileOut) stats() OutputStats {
 func (o *fileOut) run(ctx context.Context) {
 	var f *os.File
 	defer func() {
-		o.open.Store(false)
+		if o.working() {
+			o.trouble.Store(nil)
+		}
 		if f != nil {
 			_ = f.Close()
 		}
@@ -131,7 +134,7 @@ func (o *fileOut) run(ctx context.Context) {
 				o.failed(err)
 				f, retry = nil, time.Now().Add(wait)
 				wait = min(2*wait, fileRetryMost)
-			} else if opened = time.Now(); o.err.Load() == nil {
+			} else if opened = time.Now(); o.trouble.Load() == nil {
 				o.works()
 			}
 		}
@@ -149,10 +152,9 @@ func (o *fileOut) run(ctx context.Context) {
 			_ = f.Close()
 			f, retry = nil, time.Now().Add(wait)
 			wait = min(2*wait, fileRetryMost)
-			o.open.Store(false)
 		} else if wait > fileRetry && time.Since(opened) > fileProven {
 			wait = fileRetry
-			if !o.open.Load() {
+			if !o.working() {
 				o.works()
 			}
 		}
@@ -162,15 +164,19 @@ func (o *fileOut) run(ctx context.Context) {
 	}
 }
 
+func (o *fileOut) working() bool {
+	e := o.trouble.Load()
+	return e != nil && *e == ""
+}
+
 func (o *fileOut) works() {
-	o.err.Store(nil)
-	o.open.Store(true)
+	o.trouble.Store(new(string))
 	o.log.Info("output open", "output", o.cfg.Name, "type", "file", "to", o.cfg.Path)
 }
 
 func (o *fileOut) failed(err error) {
 	text := err.Error()
-	if old := o.err.Swap(&text); old == nil || *old != text {
+	if old := o.trouble.Swap(&text); old == nil || *old != text {
 		o.log.Warn("file output fails; it is tried again", "output", o.cfg.Name, "err", err)
 	}
 }
