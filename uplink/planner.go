@@ -29,6 +29,13 @@ const (
 	// margin is what pacing, the ticks of both ends (5 and 4 ms) and the scheduler
 	// take.
 	margin = 8 * time.Millisecond
+	// reserveShare is the part of the latency that is kept back, beyond the
+	// margin, from a merged stream's retransmissions once they have
+	// reserveRounds: SRT reckons a connection's time from its handshake, so one
+	// that was made while a machine was busy is late by that for up to a minute,
+	// and a gateway that is not scheduled for some ticks is late as a whole.
+	reserveShare  = 12
+	reserveRounds = 4
 	// maxK bounds the work per packet and keeps every path's rows within ESI 254.
 	maxK = 128
 
@@ -66,6 +73,7 @@ type Plan struct {
 	FECBound   time.Duration `json:"fec_bound_ns"`   // 2 × MaxBlock, 0 without parity
 	SRTLatency time.Duration `json:"srt_latency_ns"` // per path
 	Stagger    time.Duration `json:"stagger_ns"`
+	Reserve    time.Duration `json:"reserve_ns"` // for late handshakes and machines that are held up, beyond the margin
 	Latency    time.Duration `json:"latency_ns"`
 	Spare      time.Duration `json:"spare_ns"`   // latency nobody needs
 	ARQRounds  float64       `json:"arq_rounds"` // SRT latency in round trips
@@ -131,6 +139,7 @@ func NewPlan(d Demand) (Plan, error) {
 		}
 		// Parity off: all of it goes to retransmissions.
 		p.K, p.MaxBlock, p.SRTLatency = 1, MaxBlock, left
+		p.keepBack(d, left)
 		p.finish(d, pps)
 		return p, nil
 	}
@@ -152,8 +161,20 @@ func NewPlan(d Demand) (Plan, error) {
 			fmt.Sprintf("parity would take %s of %s and leave %s for SRT", ms(p.FECBound), ms(left), ms(p.SRTLatency)),
 			fmt.Sprintf("set it to %s or less, or raise output.latency_ms to %s", ms((left-minSRTLatency)/2), ms(fixed+p.FECBound+minSRTLatency))}
 	}
+	p.keepBack(d, left)
 	p.finish(d, pps)
 	return p, nil
+}
+
+// keepBack takes the reserve from SRT, as far as retransmissions have time
+// enough without. A stream that is merged with no other gives nothing away: it
+// is never worse than plain SRT.
+func (p *Plan) keepBack(d Demand, left time.Duration) {
+	if d.Streams > 1 {
+		enough := max(minSRTLatency, reserveRounds*d.RTT+roundSlack)
+		p.Reserve = max(0, min(left/reserveShare, p.SRTLatency-enough))
+		p.SRTLatency -= p.Reserve
+	}
 }
 
 // shareOut gives the longest duration of a block; see NewPlan.
@@ -274,7 +295,7 @@ func (p Plan) String() string {
 	if p.ARQRounds > 0 {
 		fmt.Fprintf(&b, " (%.1f round trips)", p.ARQRounds)
 	}
-	fmt.Fprintf(&b, " + stagger %s + FEC %s of %s in all", ms(p.Stagger), ms(p.FECBound), ms(p.Latency))
+	fmt.Fprintf(&b, " + stagger %s + FEC %s + reserve %s of %s in all", ms(p.Stagger), ms(p.FECBound), ms(p.Reserve), ms(p.Latency))
 	return b.String()
 }
 

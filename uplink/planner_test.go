@@ -20,19 +20,19 @@ func TestPlanSharesTheLatencyOut(t *testing.T) {
 		check  func(Plan) bool
 		want   string
 	}{
-		{"short round trips", func(*Demand) {}, func(p Plan) bool { return p.ARQRounds >= 9 && p.Rows > 0 && p.MaxBlock <= 25*msec }, "most for SRT and short blocks"},
-		{"middling round trips", func(d *Demand) { d.RTT = 60 * msec }, func(p Plan) bool { return p.ARQRounds >= 3 && p.MaxBlock >= 10*msec }, "three round trips and short blocks"},
+		{"short round trips", func(*Demand) {}, func(p Plan) bool { return p.ARQRounds >= 8 && p.Reserve > 15*msec && p.Rows > 0 && p.MaxBlock <= 25*msec }, "most for SRT and short blocks"},
+		{"middling round trips", func(d *Demand) { d.RTT = 60 * msec }, func(p Plan) bool { return p.ARQRounds >= 3 && p.MaxBlock >= 10*msec && p.Reserve == 0 }, "three round trips, short blocks and no reserve"},
 		{"two round trips", func(d *Demand) { d.RTT = 100 * msec }, func(p Plan) bool { return p.ARQRounds >= 2 && p.Rows > 0 }, "two round trips and the shortest blocks"},
 		{"long round trips", func(d *Demand) { d.RTT = 220 * msec }, func(p Plan) bool { return p.SRTLatency >= 20*msec && p.FECBound > 100*msec }, "nearly all for parity"},
 		{"abundant latency", func(d *Demand) { d.Latency = 2 * time.Second }, func(p Plan) bool { return p.MaxBlock >= 60*msec }, "long blocks"},
-		{"one stream", func(d *Demand) { d.Streams, d.Stagger = 1, 0 }, func(p Plan) bool { return p.Rows == 0 && p.SRTLatency == 246*msec && len(p.Notes) > 0 }, "no parity, and why"},
+		{"one stream", func(d *Demand) { d.Streams, d.Stagger = 1, 0 }, func(p Plan) bool { return p.Rows == 0 && p.SRTLatency == 246*msec && p.Reserve == 0 && len(p.Notes) > 0 }, "no parity, and why"},
 		{"one stream, no time to ask", func(d *Demand) { d.Streams, d.RTT = 1, 300*msec }, func(p Plan) bool { return p.Rows > 0 && p.FECBound > 100*msec }, "parity"},
-		{"no parity", func(d *Demand) { d.OverheadPercent = 0 }, func(p Plan) bool { return p.Rows == 0 && p.FECBound == 0 && p.SRTLatency == 227*msec }, "all for SRT"},
+		{"no parity", func(d *Demand) { d.OverheadPercent = 0 }, func(p Plan) bool { return p.Rows == 0 && p.FECBound == 0 && p.SRTLatency+p.Reserve == 227*msec }, "all for SRT and the reserve"},
 		{"own K and rows", func(d *Demand) { d.K, d.Rows = 20, 3 }, func(p Plan) bool { return p.K == 20 && p.Rows == 3 }, "as given"},
 		{"none by rows -1", func(d *Demand) { d.K, d.Rows = 20, -1 }, func(p Plan) bool { return p.Rows == 0 }, "no parity"},
 		{"high rate", func(d *Demand) { d.BitrateBPS = 120_000_000 }, func(p Plan) bool { return p.K <= 128 && p.K+4*p.Rows <= 255 }, "K within the code"},
 		{"slow stream", func(d *Demand) { d.BitrateBPS = 500_000 }, func(p Plan) bool { return p.K >= 1 && p.MaxBlock <= MaxBlock }, "blocks closed by the timer"},
-		{"peers and skew cost", func(d *Demand) { d.PeerHop, d.Skew = 20*msec, 10*msec }, func(p Plan) bool { return p.SRTLatency+p.FECBound == 197*msec }, "30 ms less to share"},
+		{"peers and skew cost", func(d *Demand) { d.PeerHop, d.Skew = 20*msec, 10*msec }, func(p Plan) bool { return p.SRTLatency+p.FECBound+p.Reserve == 197*msec }, "30 ms less to share"},
 	} {
 		d := base
 		tc.change(&d)
@@ -136,11 +136,14 @@ func TestPlanAlwaysFits(t *testing.T) {
 		if d.Streams == 1 {
 			slack = marginAlone
 		}
-		if sum := p.SRTLatency + p.FECBound + d.Stagger + d.Skew + d.PeerHop + slack; sum > d.Latency {
+		if sum := p.SRTLatency + p.FECBound + p.Reserve + d.Stagger + d.Skew + d.PeerHop + slack; sum > d.Latency {
 			t.Fatalf("%v takes %v of %v", p, sum, d.Latency)
 		}
 		if p.SRTLatency < minSRTLatency {
 			t.Fatalf("%v: SRT latency below %v", p, minSRTLatency)
+		}
+		if p.Reserve < 0 || p.Reserve > 0 && (d.Streams < 2 || p.SRTLatency < reserveRounds*d.RTT+roundSlack) {
+			t.Fatalf("%v: a reserve from what retransmissions need", p)
 		}
 		if p.Rows > 0 && (p.K+p.Streams*p.Rows > 255 || p.K < 1 || p.MaxBlock < minBlock || p.FECBound != 2*p.MaxBlock) {
 			t.Fatalf("%v does not fit the code", p)

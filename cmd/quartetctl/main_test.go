@@ -269,7 +269,7 @@ func (b *box) Status() control.Status {
 				Cues: []control.StreamCue{{Command: "splice_insert"}},
 			}},
 		Output: control.Output{Monitor: &control.Monitor{Synced: true}},
-		Plan: control.Plan{K: 64, Rows: 6, Streams: 2, SRTLatencyMS: 345, StaggerMS: 15, FECBoundMS: 140, LatencyMS: 500, OverheadPercent: 9.4,
+		Plan: control.Plan{K: 64, Rows: 6, Streams: 2, SRTLatencyMS: 304, StaggerMS: 15, ReserveMS: 41, FECBoundMS: 140, LatencyMS: 500, OverheadPercent: 9.4,
 			Notes: []string{"SRT has 6.7 round trips for retransmissions: overhead_percent 0 would do nearly as well here"}},
 		Paths: []control.Path{
 			{Name: "1a", Leg: 1, Profile: "rtp-fec", State: control.PathUp, BitrateBPS: 11_200_000, RTTMS: 23.4, QueueDropped: 12,

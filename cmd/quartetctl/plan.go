@@ -60,10 +60,13 @@ func printPlan(e *env, d uplink.Demand, p uplink.Plan) {
 	} else {
 		row("  SRT latency", "%s", ms(p.SRTLatency))
 	}
+	if p.Spare > 0 {
+		row("    to spare", "%s of it", ms(p.Spare))
+	}
 	row("  stagger", "%s", ms(p.Stagger))
 	row("  FEC bound", "%s", ms(p.FECBound))
-	if p.Spare > 0 {
-		row("  of it to spare", "%s", ms(p.Spare))
+	if p.Reserve > 0 {
+		row("  reserve", "%s", ms(p.Reserve))
 	}
 	if p.Rows > 0 {
 		row("code", "K %d, %d rows on each of %d streams (%.1f %%), blocks of up to %s", p.K, p.Rows, p.Streams, 100*p.Overhead, ms(p.MaxBlock))

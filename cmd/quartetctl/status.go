@@ -253,7 +253,7 @@ func planLine(p control.Plan, sc screen) string {
 			parity += fmt.Sprintf(", really %.0f %% because the feed is slower than max_bitrate_kbps", p.OverheadNow)
 		}
 	}
-	return fmt.Sprintf("%s; SRT %.0f + stagger %.0f + FEC %.0f of %.0f ms", parity, p.SRTLatencyMS, p.StaggerMS, p.FECBoundMS, p.LatencyMS)
+	return fmt.Sprintf("%s; SRT %.0f + stagger %.0f + FEC %.0f + reserve %.0f of %.0f ms", parity, p.SRTLatencyMS, p.StaggerMS, p.FECBoundMS, p.ReserveMS, p.LatencyMS)
 }
 
 // paths prints one row for each path, 80 columns with names of up to 8.

@@ -210,6 +210,7 @@ type Plan struct {
 	FECBoundMS      float64  `json:"fec_bound_ms"`
 	SRTLatencyMS    float64  `json:"srt_latency_ms"`
 	StaggerMS       float64  `json:"stagger_ms"` // largest
+	ReserveMS       float64  `json:"reserve_ms"` // for late handshakes and machines that are held up
 	LatencyMS       float64  `json:"latency_ms"` // total
 	SpareMS         float64  `json:"spare_ms"`
 	ARQRounds       float64  `json:"arq_rounds"`

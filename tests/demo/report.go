@@ -20,8 +20,8 @@ func (d *demo) printHead() {
 		return
 	}
 	d.printf("Quartet demo: one box, four SRT paths with Reed-Solomon FEC, two legs of two gateways.\n")
-	d.printf("  plan      K %d + %d rows per stream (%.0f %%), SRT %.0f ms + stagger %.0f ms + FEC %.0f ms of %.0f ms\n",
-		s.Plan.K, s.Plan.Rows, s.Plan.OverheadPercent, s.Plan.SRTLatencyMS, s.Plan.StaggerMS, s.Plan.FECBoundMS, s.Plan.LatencyMS)
+	d.printf("  plan      K %d + %d rows per stream (%.0f %%), SRT %.0f ms + stagger %.0f ms + FEC %.0f ms + reserve %.0f ms of %.0f ms\n",
+		s.Plan.K, s.Plan.Rows, s.Plan.OverheadPercent, s.Plan.SRTLatencyMS, s.Plan.StaggerMS, s.Plan.FECBoundMS, s.Plan.ReserveMS, s.Plan.LatencyMS)
 	who := "claim code " + d.plan.claim
 	if d.home != nil {
 		who = fmt.Sprintf("sign in as %s with %s", homeUser, d.plan.password)

@@ -62,7 +62,7 @@ export class Box {
             services: [{ number: 1, name: "studio-1", provider: "Quartet", components: [{ pid: 257, kind: "video", codec: "H.264" }, { pid: 258, kind: "audio", codec: "AAC", language: "eng" }] }],
           },
         },
-        output: {}, plan: { k: 64, rows_per_stream: 7, streams: 4, max_block_ms: 55, fec_bound_ms: 118, srt_latency_ms: 300, stagger_ms: 15, latency_ms: 600, spare_ms: 167, arq_rounds: 5.4, overhead_percent: 10.9, overhead_measured_percent: 10.7, wire_bps: 13.5e6 },
+        output: {}, plan: { k: 64, rows_per_stream: 7, streams: 4, max_block_ms: 55, fec_bound_ms: 118, srt_latency_ms: 420, stagger_ms: 15, reserve_ms: 47, latency_ms: 600, spare_ms: 90, arq_rounds: 5.4, overhead_percent: 10.9, overhead_measured_percent: 10.7, wire_bps: 13.5e6 },
         paths: ["1a", "1b", "2a", "2b"].map(path),
       },
       conditions: [

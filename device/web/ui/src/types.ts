@@ -187,6 +187,7 @@ export interface Plan {
   fec_bound_ms: number;
   srt_latency_ms: number;
   stagger_ms: number;
+  reserve_ms: number;
   latency_ms: number;
   spare_ms: number;
   arq_rounds: number;

@@ -133,9 +133,10 @@ export function PlanResult({ p }: { p: Plan }) {
       <LatencyBar p={p} />
       <dl class="values legend">
         <Value label={<><i class="key latency-srt" /> {t("latency.srt")}</>} value={whole(p.srt_latency_ms)} unit="ms" note={p.arq_rounds > 0 ? t("plan.rounds", { n: num(p.arq_rounds, 1) }) : ""} />
+        <Value label={<><i class="key latency-spare" /> {t("latency.spare")}</>} value={whole(p.spare_ms)} unit="ms" />
         <Value label={<><i class="key latency-stagger" /> {t("latency.stagger")}</>} value={whole(p.stagger_ms)} unit="ms" />
         <Value label={<><i class="key latency-fec" /> {t("latency.fec")}</>} value={whole(p.fec_bound_ms)} unit="ms" />
-        <Value label={<><i class="key latency-spare" /> {t("latency.spare")}</>} value={whole(p.spare_ms)} unit="ms" />
+        <Value label={<><i class="key latency-reserve" /> {t("latency.reserve")}</>} value={whole(p.reserve_ms)} unit="ms" />
         <Value label={t("plan.code")} value={p.rows_per_stream > 0 ? `${p.k} + ${p.rows_per_stream} × ${p.streams}` : t("fec.off")} />
         <Value label={t("plan.wire")} value={mbps(p.wire_bps)} unit="Mbit/s" note={t("plan.wire.note")} />
       </dl>

@@ -386,10 +386,11 @@ function EncoderStage({ i }: { i: Input }) {
 /** How the total latency is used. */
 export function LatencyBar({ p }: { p: Plan }) {
   const parts: [string, number, string][] = [
-    ["srt", p.srt_latency_ms, t("latency.srt")],
+    ["srt", p.srt_latency_ms - p.spare_ms, t("latency.srt")],
+    ["spare", p.spare_ms, t("latency.spare")],
     ["stagger", p.stagger_ms, t("latency.stagger")],
     ["fec", p.fec_bound_ms, t("latency.fec")],
-    ["spare", p.spare_ms, t("latency.spare")],
+    ["reserve", p.reserve_ms, t("latency.reserve")],
   ];
   const used = parts.filter(([, v]) => v > 0);
   const total = Math.max(p.latency_ms, used.reduce((a, [, v]) => a + v, 0), 1);
