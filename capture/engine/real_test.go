@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"quartet/capture/mpegts"
 )
 
 // buildEngine builds the engine once for all tests.
@@ -38,6 +40,12 @@ func engineProgram(t testing.TB) string {
 // runSource runs a Source until the test ends.
 func runSource(t testing.TB, cfg SourceConfig) (*Source, *recorder) {
 	t.Helper()
+	r := &recorder{}
+	return runSourceTo(t, cfg, r), r
+}
+
+func runSourceTo(t testing.TB, cfg SourceConfig, to mpegts.Writer) *Source {
+	t.Helper()
 	start := time.Now()
 	cfg.Now = func() time.Duration { return time.Since(start) }
 	if cfg.Data == "" {
@@ -48,17 +56,16 @@ func runSource(t testing.TB, cfg SourceConfig) (*Source, *recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recorder{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx, r) }()
+	go func() { ended <- s.Run(ctx, to) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
-	return s, r
+	return s
 }
 
 type testWriter struct{ t testing.TB }

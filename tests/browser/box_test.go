@@ -53,6 +53,7 @@ type box struct {
 	port int
 	code string // on the label
 
+	feed   func(*config.Box) // changes the document before the start; may be nil
 	doc    config.Box
 	lines  map[string]string // path → what the gateway would print
 	media  *process
@@ -68,6 +69,12 @@ func (b *box) file(name string) string { return filepath.Join(b.dir, name) }
 // management. Nobody has claimed it.
 func newBox(t *testing.T) *box {
 	t.Helper()
+	return newBoxOf(t, nil)
+}
+
+// newBoxOf is newBox with another feed.
+func newBoxOf(t *testing.T, feed func(*config.Box)) *box {
+	t.Helper()
 	if *bin == "" {
 		t.Fatal("these tests need the programs: make test-browser")
 	}
@@ -77,7 +84,7 @@ func newBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &box{t: t, all: t, dir: dir, lines: map[string]string{}}
+	b := &box{t: t, all: t, dir: dir, feed: feed, lines: map[string]string{}}
 	for _, d := range []string{"etc", "data", "key", "media"} {
 		if err := os.Mkdir(b.file(d), 0o700); err != nil {
 			t.Fatal(err)
@@ -122,6 +129,9 @@ func (b *box) document() {
 	d.Output.Key = config.Secret(secret(32))
 	d.Output.LatencyMS, d.Output.MaxBitrateKbps = 400, 4000
 	d.Control.Socket = b.file("control.sock")
+	if b.feed != nil {
+		b.feed(&d)
+	}
 	for leg := 1; leg <= 2; leg++ {
 		g := config.Default[config.Gateway]()
 		g.Version, g.Name = config.SchemaVersion, fmt.Sprintf("gw%d", leg)

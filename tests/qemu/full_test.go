@@ -36,14 +36,24 @@ func (b *box) start(t *testing.T) {
 }
 
 // TestF21 has more versions that do not work: one hangs the machine, one starts
-// and lets no media out.
+// and lets no media out. The latter has another schema, too, and leaves its own
+// documents behind, with other addresses in them: the old version goes on with
+// its own (F29).
 func TestF21(t *testing.T) {
 	needFull(t)
 	b := sending(t, "LAB-0021")
 	h := newHome(t)
 	b.page.follow(h.url())
 	b.step(t, "hang", func(t *testing.T) { b.broken(t, h, "1.3.0", "failed", "fell-back") })
-	b.step(t, "no media", func(t *testing.T) { b.broken(t, h, "1.4.0", "failed") })
+	b.step(t, "no media, another schema", func(t *testing.T) {
+		const documents = "cd /etc/quartet && sha256sum box.v1.json"
+		before := b.run(documents)
+		b.broken(t, h, "1.4.0", "failed")
+		if after := b.run(documents); after != before {
+			t.Errorf("F29: the document was %s, is %s", before, after)
+		}
+		b.run("grep -q '\"version\": *2' /etc/quartet/box.v2.json") // or nothing was shown
+	})
 }
 
 // TestF22 takes every processor from the kernel: the hardware watchdog resets
