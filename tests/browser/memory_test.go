@@ -30,6 +30,7 @@ func TestMemory(t *testing.T) {
 	}
 	b := newBoxOf(t, func(d *config.Box) {
 		d.Input.Type, d.Input.URL = config.TypeFile, "file://"+loop
+		d.Encoder = config.Default[config.Box]().Encoder
 		d.Output.MaxBitrateKbps = rate / 1000
 	})
 	p := open(t, openBrowser(t), b.base)
