@@ -118,11 +118,14 @@ func TestMeasureOutput(t *testing.T) {
 	if *measure == 0 {
 		t.Skip("needs -args -measure 60s")
 	}
-	for _, m := range []struct{ width, height, fps int }{{1280, 720, 25}, {1280, 720, 50}, {1920, 1080, 25}} {
-		t.Run(fmt.Sprintf("%dp%d", m.height, m.fps), func(t *testing.T) {
+	for _, m := range []struct{ width, height, fps, vbv int }{{1280, 720, 50, 0}, {1280, 720, 50, 40}, {1920, 1080, 25, 0}, {1920, 1080, 25, 60}} {
+		t.Run(fmt.Sprintf("%dp%d vbv %d", m.height, m.fps, m.vbv), func(t *testing.T) {
 			cfg := SourceConfig{Config: testConfig(), Program: engineProgram(t)}
 			cfg.Video.Width, cfg.Video.Height, cfg.Video.RateNum, cfg.Video.GOP = m.width, m.height, m.fps, m.fps
 			cfg.Video.Threads = 0
+			if m.vbv > 0 {
+				cfg.Video.VBVMS = m.vbv
+			}
 			cfg.Mux.RateBPS = 8_000_000
 			r := &tape{}
 			s := runSourceTo(t, cfg, r)
@@ -153,8 +156,8 @@ func TestMeasureOutput(t *testing.T) {
 			for _, v := range ms {
 				sum += v
 			}
-			t.Logf("%d readings of %dp%d: from the second to the last packet %.1f to %.1f ms, median %.1f; less half a picture on average %.1f ms",
-				len(ms), m.height, m.fps, ms[0], ms[len(ms)-1], ms[len(ms)/2], sum/float64(len(ms))-frame/2)
+			t.Logf("%d readings of %dp%d: from the second to the last packet %.1f to %.1f ms, less half a picture median %.1f and mean %.1f ms",
+				len(ms), m.height, m.fps, ms[0], ms[len(ms)-1], ms[len(ms)/2]-frame/2, sum/float64(len(ms))-frame/2)
 		})
 	}
 }

@@ -116,10 +116,12 @@ func (c *Config) Fill() {
 	v := &c.Video
 	zero, none := 0, 0
 	fps := float64(v.RateNum) / float64(max(v.RateDen, 1))
-	gop, vbv, preset, b, look := int(fps+0.5), 100, "superfast", &zero, &none
+	// 3.5 frames of buffer: a longer one delays pictures of high rates more than it
+	// betters them (at 720p50 100 ms in place of 70 gain 0.3 dB of SSIM).
+	gop, vbv, preset, b, look := int(fps+0.5), min(100, int(3500/max(fps, 1))), "superfast", &zero, &none
 	if v.Profile == ProfileQuality {
 		two, ten := 2, 10
-		gop, preset, b, look = int(2*fps+0.5), "veryfast", &two, &ten
+		gop, vbv, preset, b, look = int(2*fps+0.5), 100, "veryfast", &two, &ten
 	}
 	if v.GOP == 0 {
 		v.GOP = max(gop, 1)

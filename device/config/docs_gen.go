@@ -116,7 +116,7 @@ var fieldDocs = map[string]string{
 	"Encoder.Chroma":                 "Chroma subsampling.",
 	"Encoder.BitDepth":               "Bits of a sample.",
 	"Encoder.GOPFrames":              "Frames from one key frame to the next. 0: as the profile says.",
-	"Encoder.VBVMS":                  "Size of the encoder's rate buffer (VBV), in time at its rate. It adds to the delay of every receiver's decoder. 0: 100.",
+	"Encoder.VBVMS":                  "Size of the encoder's rate buffer (VBV), in time at its rate. It adds to the delay of every receiver's decoder. 0: 100, with contribution-low-latency at most 3.5 frames.",
 	"Encoder.Preset":                 "Speed of x264 and x265: slower is better pictures for more processor. Absent: superfast, with contribution-quality veryfast.",
 	"Encoder.BFrames":                "B frames between two others. Absent: as the profile says.",
 	"Encoder.LookaheadFrames":        "Frames that the encoder looks ahead, each of which delays by its time. Absent: as the profile says.",

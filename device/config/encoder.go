@@ -49,7 +49,8 @@ type Encoder struct {
 	// Frames from one key frame to the next. 0: as the profile says.
 	GOPFrames int `json:"gop_frames" range:"0..600"`
 	// Size of the encoder's rate buffer (VBV), in time at its rate. It adds to the
-	// delay of every receiver's decoder. 0: 100.
+	// delay of every receiver's decoder. 0: 100, with contribution-low-latency at
+	// most 3.5 frames.
 	VBVMS Milliseconds `json:"vbv_ms" range:"0..2000"`
 	// Speed of x264 and x265: slower is better pictures for more processor.
 	// Absent: superfast, with contribution-quality veryfast.
