@@ -94,14 +94,15 @@ func TestPowerCycles(t *testing.T) {
 }
 
 // TestUnclaimed updates a box that nobody has set up: by a file, through its
-// command line.
+// command line. Without the right time it would not know what has expired; that
+// comes from a time server.
 func TestUnclaimed(t *testing.T) {
 	needFull(t)
 	b := provisioned(t, newDisk(t), "LAB-0030")
 	b.page.answers(3 * time.Minute)
 	h := newHome(t)
 	h.publish("1.1.0")
-	b.run("date -s @" + fmt.Sprint(time.Now().Unix()))
+	b.timeServer(t)
 	b.put("/var/lib/1.1.0.update", h.pack("1.1.0"))
 	out, ok := b.try("quartetctl update upload /var/lib/1.1.0.update", 5*time.Minute)
 	t.Logf("upload: %s", out)

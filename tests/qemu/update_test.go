@@ -208,10 +208,11 @@ func (p *page) follow(url string) {
 func (b *box) awaits(t *testing.T, limit time.Duration, to string, events ...string) (event, text string) {
 	t.Helper()
 	var last string
+	var u update
 	logged := time.Now()
 	eventually(t, limit, fmt.Sprintf("version %s is %s", to, strings.Join(events, " or ")), func() bool {
-		u, err := b.page.update()
-		if err != nil {
+		var err error
+		if u, err = b.page.update(); err != nil {
 			if strings.Contains(err.Error(), "401") {
 				b.page.do("POST", "/api/v1/session", map[string]string{"user": user, "password": password}, nil)
 			}
@@ -222,19 +223,14 @@ func (b *box) awaits(t *testing.T, limit time.Duration, to string, events ...str
 			last, logged = s, time.Now()
 		}
 		for _, e := range events {
-			if text, ok := u.event(e, to); ok {
+			var ok bool
+			if text, ok = u.event(e, to); ok {
 				event = e
-				_ = text
 				return true
 			}
 		}
 		return false
 	})
-	u, err := b.page.update()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _ = u.event(event, to)
 	t.Log(u)
 	return event, text
 }
