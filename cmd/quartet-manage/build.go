@@ -48,6 +48,7 @@ type plane struct {
 	media     *control.Client
 	front     *front
 	updates   *updates
+	probe     *probe
 	speaks    *updater.Server // the updater's socket; nil: the box has none
 	rauc      *raucBus        // nil: a test's own
 	page      *ownPage        // since run has opened the sockets
@@ -161,9 +162,10 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	unwritten := func(err error) { log.Error("audit", "err", err) }
 	p.updates = &updates{version: version, monitor: monitor, since: since, journal: p.audit, journals: unwritten, log: log, poke: make(chan struct{}, 1)}
 	parts := updateParts{serial: p.identity.Serial(), boot: boot, bus: o.installer, clock: now, reboot: helper.client.Reboot,
-		certificate: p.identity.PairCertificate, onAir: p.onAir,
-		probe: &probe{media: p.media.Status, claimed: users.Claimed, document: func() error { _, _, err := documents.Load(); return err },
-			page: func(ctx context.Context) error { return p.page.Ask(ctx) }}}
+		certificate: p.identity.PairCertificate, onAir: p.onAir}
+	p.probe = &probe{media: p.media.Status, claimed: users.Claimed, document: func() error { _, _, err := documents.Load(); return err },
+		page: func(ctx context.Context) error { return p.page.Ask(ctx) }}
+	parts.probe = p.probe
 	if o.reboot != nil {
 		parts.reboot = o.reboot
 	}
@@ -229,7 +231,7 @@ func (p *plane) onAir() bool {
 	if err != nil || s.Input.State != control.InputOK {
 		return false
 	}
-	return slices.ContainsFunc(s.Paths, func(s control.Path) bool { return pathOf(&s).Up })
+	return slices.ContainsFunc(s.Paths, func(s control.Path) bool { return pathOf(&s, p.probe.arrives(&s, time.Now())).Up })
 }
 
 // restFor is how long the media plane's look at picture and sound rests at a time:

@@ -33,9 +33,16 @@ type probe struct {
 	document func() error // fs.ErrNotExist: nobody has set the box up
 	page     func(ctx context.Context) error
 
-	mu     sync.Mutex // guards what follows
-	paths  map[string]lastPath
-	usedAt time.Time
+	mu      sync.Mutex // guards what follows
+	paths   map[string]lastPath
+	usedAt  time.Time
+	arrived map[string]arrived
+}
+
+// arrived is what a far end had received when that number last changed.
+type arrived struct {
+	packets uint64
+	at      time.Time
 }
 
 // lastPath is what a path had counted at the look before.
@@ -60,7 +67,7 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 	case err == nil:
 		m.Answers, m.Input = true, s.Input.State == control.InputOK
 		for i := range s.Paths {
-			m.Paths = append(m.Paths, pathOf(&s.Paths[i]))
+			m.Paths = append(m.Paths, pathOf(&s.Paths[i], p.arrives(&s.Paths[i], time.Now())))
 		}
 		m.Strained = p.strained(&s)
 	case fresh:
@@ -72,15 +79,34 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 	return m, nil
 }
 
+// arrives tells whether the far end receives more and more packets. That it
+// reports is not enough: reports are small and need another way than media.
+func (p *probe) arrives(s *control.Path, now time.Time) bool {
+	if s.Arrival == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was, ok := p.arrived[s.Name]
+	if is := s.Arrival.Received; !ok || is != was.packets {
+		if p.arrived == nil {
+			p.arrived = map[string]arrived{}
+		}
+		was = arrived{is, now}
+		p.arrived[s.Name] = was
+	}
+	return was.packets > 0 && now.Sub(was.at) < oldReport
+}
+
 // pathOf judges one path: it is up when packets leave on it, and where the far
 // end tells, when it says of late that they arrive.
-func pathOf(s *control.Path) updater.Path {
+func pathOf(s *control.Path, arrives bool) updater.Path {
 	up := s.State == control.PathUp && s.BitrateBPS > 0
 	switch a := s.Arrival; {
 	case s.Shed: // what it would carry is withheld on purpose
 		up = s.State == control.PathUp
 	case a != nil:
-		up = up && a.AgeMS < float64(oldReport.Milliseconds())
+		up = up && arrives && a.AgeMS < float64(oldReport.Milliseconds())
 	case s.Profile == config.ProfileRTPFEC: // its far end would report
 		up = false
 	}

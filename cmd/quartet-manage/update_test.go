@@ -517,22 +517,41 @@ func TestSiblings(t *testing.T) {
 
 // What a path's numbers say.
 func TestPathOf(t *testing.T) {
-	arrives := &control.Arrival{AgeMS: 100}
+	arrives := &control.Arrival{AgeMS: 100, Received: 7}
 	for what, c := range map[string]struct {
 		path          control.Path
 		up, reachable bool
 	}{
+		"it reports that nothing arrives":    {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: &control.Arrival{AgeMS: 100}, Reachable: true}, false, true},
 		"it sends, nobody reports":           {control.Path{State: control.PathUp, Profile: config.ProfileTS, BitrateBPS: 1}, true, true},
 		"nothing leaves":                     {control.Path{State: control.PathUp, Profile: config.ProfileTS, Reachable: true}, false, true},
 		"the gateway reports":                {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: arrives}, true, true},
-		"the gateway has fallen silent":      {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: &control.Arrival{AgeMS: 5000}, Reachable: true}, false, true},
+		"the gateway has fallen silent":      {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: &control.Arrival{AgeMS: 5000, Received: 7}, Reachable: true}, false, true},
 		"the gateway has not reported yet":   {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Reachable: true}, false, true},
 		"it withholds its stream on purpose": {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, Shed: true, Arrival: arrives}, true, true},
 		"refused":                            {control.Path{State: control.PathConnecting, Reachable: true}, false, true},
 		"no answer":                          {control.Path{State: control.PathConnecting}, false, false},
 	} {
-		if p := pathOf(&c.path); p.Up != c.up || p.Reachable != c.reachable {
+		if p := pathOf(&c.path, (&probe{}).arrives(&c.path, time.Now())); p.Up != c.up || p.Reachable != c.reachable {
 			t.Errorf("%s: %+v", what, p)
+		}
+	}
+}
+
+// What a far end receives has to grow: reports alone are no media.
+func TestArrives(t *testing.T) {
+	p, begun := &probe{}, time.Now()
+	for _, c := range []struct {
+		at       time.Duration
+		received uint64
+		arrives  bool
+	}{
+		{0, 0, false}, {2 * time.Second, 0, false}, {4 * time.Second, 100, true}, {6 * time.Second, 200, true}, {7 * time.Second, 200, true},
+		{8 * time.Second, 200, false}, {10 * time.Second, 5, true}, // a gateway that was started anew
+	} {
+		path := control.Path{Name: "1a", Arrival: &control.Arrival{Received: c.received}}
+		if got := p.arrives(&path, begun.Add(c.at)); got != c.arrives {
+			t.Errorf("after %v, %d received: %v", c.at, c.received, got)
 		}
 	}
 }
