@@ -256,7 +256,7 @@ func TestMergeGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	with, without := set.plan.SRTLatency+set.plan.FECBound+set.plan.Reserve, alone.plan.SRTLatency+alone.plan.FECBound
+	with, without := set.plan.SRTLatency+set.plan.FECBound+set.plan.Reserve, alone.plan.SRTLatency+alone.plan.FECBound+alone.plan.Reserve
 	if without-with != 45e6 { // skew 10, hop 20, stagger 15
 		t.Errorf("%v for SRT and parity alone, %v with another", without, with)
 	}
