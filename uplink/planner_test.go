@@ -20,12 +20,16 @@ func TestPlanSharesTheLatencyOut(t *testing.T) {
 		check  func(Plan) bool
 		want   string
 	}{
-		{"short round trips", func(*Demand) {}, func(p Plan) bool { return p.ARQRounds >= 8 && p.Reserve > 15*msec && p.Rows > 0 && p.MaxBlock <= 25*msec }, "most for SRT and short blocks"},
+		{"short round trips", func(*Demand) {}, func(p Plan) bool {
+			return p.ARQRounds >= 8 && p.Reserve > 15*msec && p.Rows > 0 && p.MaxBlock <= 25*msec
+		}, "most for SRT and short blocks"},
 		{"middling round trips", func(d *Demand) { d.RTT = 60 * msec }, func(p Plan) bool { return p.ARQRounds >= 3 && p.MaxBlock >= 10*msec && p.Reserve == 0 }, "three round trips, short blocks and no reserve"},
 		{"two round trips", func(d *Demand) { d.RTT = 100 * msec }, func(p Plan) bool { return p.ARQRounds >= 2 && p.Rows > 0 }, "two round trips and the shortest blocks"},
 		{"long round trips", func(d *Demand) { d.RTT = 220 * msec }, func(p Plan) bool { return p.SRTLatency >= 20*msec && p.FECBound > 100*msec }, "nearly all for parity"},
 		{"abundant latency", func(d *Demand) { d.Latency = 2 * time.Second }, func(p Plan) bool { return p.MaxBlock >= 60*msec }, "long blocks"},
-		{"one stream", func(d *Demand) { d.Streams, d.Stagger = 1, 0 }, func(p Plan) bool { return p.Rows == 0 && p.SRTLatency == 246*msec && p.Reserve == 0 && len(p.Notes) > 0 }, "no parity, and why"},
+		{"one stream", func(d *Demand) { d.Streams, d.Stagger = 1, 0 }, func(p Plan) bool {
+			return p.Rows == 0 && p.SRTLatency == 246*msec && p.Reserve == 0 && len(p.Notes) > 0
+		}, "no parity, and why"},
 		{"one stream, no time to ask", func(d *Demand) { d.Streams, d.RTT = 1, 300*msec }, func(p Plan) bool { return p.Rows > 0 && p.FECBound > 100*msec }, "parity"},
 		{"no parity", func(d *Demand) { d.OverheadPercent = 0 }, func(p Plan) bool { return p.Rows == 0 && p.FECBound == 0 && p.SRTLatency+p.Reserve == 227*msec }, "all for SRT and the reserve"},
 		{"own K and rows", func(d *Demand) { d.K, d.Rows = 20, 3 }, func(p Plan) bool { return p.K == 20 && p.Rows == 3 }, "as given"},
