@@ -30,7 +30,7 @@ const (
 	// take.
 	margin = 8 * time.Millisecond
 	// reserveShare is the part of the latency that is kept back, beyond the
-	// margin, from a merged stream's retransmissions once they have
+	// margin, from the retransmissions of several streams once they have
 	// reserveRounds: SRT reckons a connection's time from its handshake, so one
 	// that was made while a machine was busy is late by that for up to a minute,
 	// and a gateway that is not scheduled for some ticks is late as a whole.
@@ -137,7 +137,7 @@ func NewPlan(d Demand) (Plan, error) {
 		if alone && d.OverheadPercent > 0 {
 			p.Notes = append(p.Notes, "one stream alone: no parity, because retransmission makes better use of this latency")
 		}
-		// Parity off: all of it goes to retransmissions.
+		// Parity off: all of it goes to retransmissions, but for the reserve.
 		p.K, p.MaxBlock, p.SRTLatency = 1, MaxBlock, left
 		p.keepBack(d, left)
 		p.finish(d, pps)
@@ -167,8 +167,8 @@ func NewPlan(d Demand) (Plan, error) {
 }
 
 // keepBack takes the reserve from SRT, as far as retransmissions have time
-// enough without. A stream that is merged with no other gives nothing away: it
-// is never worse than plain SRT.
+// enough without. A contribution of one stream gives nothing away: it is never
+// worse than plain SRT.
 func (p *Plan) keepBack(d Demand, left time.Duration) {
 	if d.Streams > 1 {
 		enough := max(minSRTLatency, reserveRounds*d.RTT+roundSlack)
