@@ -225,13 +225,37 @@ func (p *plane) product() telemetry.Product {
 
 // onAir tells whether the feed leaves the box at this instant, for the sibling.
 func (p *plane) onAir() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	s, err := p.media.Status(ctx)
-	if err != nil || s.Input.State != control.InputOK {
+	return onAir(ctx, p.media.Status)
+}
+
+// betweenLooks is long enough for two reports of a gateway.
+const betweenLooks = 500 * time.Millisecond
+
+// onAir looks twice: a path whose far end has received no more in between has
+// carried nothing, though it may report.
+func onAir(ctx context.Context, status func(context.Context) (control.Status, error)) bool {
+	was, err := status(ctx)
+	if err != nil || was.Input.State != control.InputOK {
 		return false
 	}
-	return slices.ContainsFunc(s.Paths, func(s control.Path) bool { return pathOf(&s, p.probe.arrives(&s, time.Now())).Up })
+	received := make(map[string]uint64, len(was.Paths))
+	for i := range was.Paths {
+		if a := was.Paths[i].Arrival; a != nil {
+			received[was.Paths[i].Name] = a.Received
+		}
+	}
+	select {
+	case <-time.After(betweenLooks):
+	case <-ctx.Done():
+		return false
+	}
+	is, err := status(ctx)
+	return err == nil && is.Input.State == control.InputOK && slices.ContainsFunc(is.Paths, func(s control.Path) bool {
+		before, reported := received[s.Name]
+		return pathOf(&s, s.Arrival != nil && reported && s.Arrival.Received > before).Up
+	})
 }
 
 // restFor is how long the media plane's look at picture and sound rests at a time:

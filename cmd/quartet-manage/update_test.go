@@ -556,6 +556,52 @@ func TestArrives(t *testing.T) {
 	}
 }
 
+// On the air is who sends what arrives: a far end that only reports is not enough,
+// whatever it had received before.
+func TestOnAir(t *testing.T) {
+	looks := func(a, b control.Status) func(context.Context) (control.Status, error) {
+		n := 0
+		return func(context.Context) (control.Status, error) {
+			n++
+			if n == 1 {
+				return a, nil
+			}
+			return b, nil
+		}
+	}
+	at := func(input string, received ...uint64) control.Status {
+		s := control.Status{Input: control.Input{State: input}}
+		for i, r := range received {
+			s.Paths = append(s.Paths, control.Path{Name: fmt.Sprint(i), State: control.PathUp, BitrateBPS: 1e6, Profile: config.ProfileRTPFEC,
+				Arrival: &control.Arrival{Received: r}})
+		}
+		return s
+	}
+	silent := at(control.InputOK, 5)
+	silent.Paths[0].Arrival = nil
+	for name, c := range map[string]struct {
+		a, b control.Status
+		want bool
+	}{
+		"arrives":                 {at(control.InputOK, 5), at(control.InputOK, 9), true},
+		"one of two arrives":      {at(control.InputOK, 5, 5), at(control.InputOK, 5, 6), true},
+		"only reports":            {at(control.InputOK, 5), at(control.InputOK, 5), false},
+		"no report":               {silent, silent, false},
+		"first report just now":   {silent, at(control.InputOK, 5), false},
+		"no signal":               {at(control.InputLost, 5), at(control.InputLost, 9), false},
+		"signal lost in between":  {at(control.InputOK, 5), at(control.InputLost, 9), false},
+		"a gateway started anew":  {at(control.InputOK, 500), at(control.InputOK, 5), false},
+		"no path in the document": {at(control.InputOK), at(control.InputOK), false},
+	} {
+		if got := onAir(t.Context(), looks(c.a, c.b)); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	if onAir(t.Context(), func(context.Context) (control.Status, error) { return control.Status{}, errors.New("no answer") }) {
+		t.Error("a media plane that does not answer is on the air")
+	}
+}
+
 // A line that always loses something is no strain; more than usual is.
 func TestStrained(t *testing.T) {
 	p := &probe{}

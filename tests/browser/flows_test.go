@@ -227,6 +227,9 @@ func TestFlows(t *testing.T) {
 			if p.Name != "1b" && p.Connects != before.Paths[i].Connects {
 				t.Errorf("path %s connected anew, and 1b was changed", p.Name)
 			}
+			if lost := p.Arrival.LostHere - before.Paths[i].Arrival.LostHere; p.Name != "1b" && lost != 0 {
+				t.Errorf("path %s lost %d packets by its gateway's count, and 1b was changed", p.Name, lost)
+			}
 			if p.Arrival.Merged.Lost != before.Paths[i].Arrival.Merged.Lost {
 				t.Errorf("the gateway of path %s lost %d packets", p.Name, p.Arrival.Merged.Lost-before.Paths[i].Arrival.Merged.Lost)
 			}

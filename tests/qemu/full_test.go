@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,15 +13,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"quartet/device/config"
 )
 
-// sending is a claimed box that streams.
-func sending(t *testing.T, serial string) *box {
+// sending is a claimed box that streams, over four paths or those that are named.
+func sending(t *testing.T, serial string, paths ...string) *box {
 	t.Helper()
 	b := provisioned(t, newDisk(t), serial)
 	b.page.answers(3 * time.Minute)
 	b.page.claim(b.code)
-	b.studio = newStudio(t)
+	b.studio = newStudio(t, paths...)
 	b.streams(t)
 	return b
 }
@@ -118,6 +121,119 @@ func TestUnclaimed(t *testing.T) {
 		out, ok := b.try("quartetctl update status --json", 20*time.Second)
 		return ok && strings.Contains(out, `"1.1.0"`) && strings.Contains(out, "confirmed")
 	})
+}
+
+// TestNoInput updates a box that is set up and gets no feed: what did not work
+// before need not work after, so the version is confirmed. With a feed it sends.
+func TestNoInput(t *testing.T) {
+	needFull(t)
+	b := provisioned(t, newDisk(t), "LAB-0032")
+	b.page.answers(3 * time.Minute)
+	b.page.claim(b.code)
+	b.studio = newStudio(t)
+	doc := b.studio.doc
+	doc.Input = config.Default[config.Input]()
+	doc.Input.Type, doc.Input.URL = config.TypeUDP, "udp://0.0.0.0:5000"
+	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(&doc)), nil, "If-Match", `"none"`)
+	h := newHome(t)
+	b.page.follow(h.url())
+	b.page.setTime(time.Now())
+	h.publish("1.1.0")
+	b.page.must("POST", "/api/v1/update/check", nil, nil)
+	event, text := b.awaits(t, 15*time.Minute, "1.1.0", "confirmed", "inconclusive", "failed", "fell-back")
+	t.Logf("%s: %s", event, text)
+	if event != "confirmed" {
+		t.Errorf("without a feed the trial is %s, want confirmed", event)
+	}
+	b.put(loopTS, loop())
+	var is struct{ Revision string }
+	b.page.must("GET", "/api/v1/config", nil, &is)
+	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"`+is.Revision+`"`)
+	b.studio.flowing(3 * time.Minute)
+	b.compare(t, 15*time.Second)
+}
+
+// TestPair has both boxes of a pair want an update at the same time (F28): one
+// goes first, and the other waits until that one is confirmed, though its
+// management is started anew meanwhile.
+func TestPair(t *testing.T) {
+	needFull(t)
+	// A path each: two boxes share this machine.
+	boxes := []*box{sending(t, "LAB-0281", "1a"), sending(t, "LAB-0282", "1a")}
+	pins := make([]string, 2)
+	for i, b := range boxes {
+		var u struct{ Pin string }
+		b.page.must("GET", "/api/v1/update", nil, &u)
+		pins[i] = u.Pin
+	}
+	h := newHome(t)
+	for i, b := range boxes {
+		other := boxes[1-i]
+		b.page.setTime(time.Now())
+		b.page.follow(h.url(), map[string]any{"role": []string{"A", "B"}[i], "serial": other.serial,
+			"address": fmt.Sprintf("10.0.2.2:%d", other.ports[443]), "pin": pins[1-i]})
+	}
+	h.publish("1.1.0")
+	for _, b := range boxes {
+		b.page.must("POST", "/api/v1/update/check", nil, nil)
+	}
+	// From the first byte in its other slot to its end a box is under way.
+	underWay := map[string]bool{"installing": true, "installed": true, "restarting": true, "trial": true, "going-back": true}
+	var phases, waits [2]string
+	var done, waited [2]bool
+	again := false
+	eventually(t, 30*time.Minute, "both are confirmed", func() bool {
+		for i, b := range boxes {
+			u, err := b.page.update()
+			if err != nil { // it restarts: it is where it was
+				if strings.Contains(err.Error(), "401") {
+					b.page.do("POST", "/api/v1/session", map[string]string{"user": user, "password": password}, nil)
+				}
+				continue
+			}
+			why := ""
+			if u.Waits != nil {
+				why = u.Waits.Why + ": " + u.Waits.Text
+				waited[i] = waited[i] || u.Waits.Why == "sibling"
+			}
+			if u.Phase != phases[i] || why != waits[i] {
+				t.Logf("%s: %s, waits %q", b.serial, u.Phase, why)
+			}
+			phases[i], waits[i] = u.Phase, why
+			_, done[i] = u.event("confirmed", "1.1.0")
+			for _, e := range []string{"failed", "inconclusive", "fell-back"} {
+				if text, ok := u.event(e, "1.1.0"); ok {
+					t.Fatalf("%s: %s: %s", b.serial, e, text)
+				}
+			}
+		}
+		if underWay[phases[0]] && underWay[phases[1]] {
+			t.Fatalf("F28: one is %s while the other is %s", phases[0], phases[1])
+		}
+		for i, b := range boxes {
+			if !again && phases[i] == "restarting" {
+				// What the other has lent outlives it.
+				again = true
+				boxes[1-i].run("systemctl restart quartet-manage")
+				t.Logf("%s restarts; management of %s is started anew", b.serial, boxes[1-i].serial)
+			}
+		}
+		return done[0] && done[1]
+	})
+	if waited[0] == waited[1] {
+		t.Errorf("F28: waited for the sibling: %v; one of the two has to", waited)
+	}
+	if !again {
+		t.Error("management was not started anew while a lease was out")
+	}
+	for _, b := range boxes {
+		b.studio.flowing(2 * time.Minute)
+		var u struct{ Sibling *struct{ Held bool } }
+		b.page.must("GET", "/api/v1/update", nil, &u)
+		if u.Sibling == nil || u.Sibling.Held {
+			t.Errorf("%s: the lease is not given back: %+v", b.serial, u.Sibling)
+		}
+	}
 }
 
 // TestWANDown pulls the cable right before the restart into a good version: no

@@ -185,8 +185,8 @@ func (p *page) setTime(at time.Time) {
 	p.must("POST", "/api/v1/time", map[string]any{"time": at.UTC().Format(time.RFC3339), "force": true}, nil)
 }
 
-// follow tells the box where its repository is.
-func (p *page) follow(url string) {
+// follow tells the box where its repository is, and its sibling, if it has one.
+func (p *page) follow(url string, sibling ...map[string]any) {
 	p.t.Helper()
 	var s struct {
 		Revision string
@@ -200,6 +200,9 @@ func (p *page) follow(url string) {
 	// As fast as it goes: the lab measures no loss by downloads. every: the tests
 	// ask themselves.
 	u["repository"], u["rate_streaming_kbps"], u["rate_idle_kbps"] = url, 100_000, 200_000
+	for _, s := range sibling {
+		u["sibling"] = s
+	}
 	s.Settings["update"] = u
 	p.must("PUT", "/api/v1/settings", s.Settings, nil, "If-Match", `"`+s.Revision+`"`)
 }

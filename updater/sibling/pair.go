@@ -84,10 +84,11 @@ type Config struct {
 	Folder durable.Folder
 	Ask    Ask
 	// Streaming tells whether this box is on the air now. It is called from
-	// the goroutines of requests and must not block.
+	// the goroutines of requests, and may take a second for its look.
 	Streaming func() bool
 	// Busy tells whether this box is between the decision to restart for an
-	// update and its end; then it grants nothing, lease or not. As Streaming.
+	// update and its end; then it grants nothing, lease or not. It must not
+	// block.
 	Busy func() bool
 	// Now is monotonic: it is not moved by setting the time of day. Its zero
 	// is the process's start.
@@ -315,7 +316,12 @@ func (p *Pair) Answer(r Request) Answer {
 	case r.Role == p.cfg.Role:
 		return no(SameRole, "both boxes are role %s; make one A and the other B", r.Role)
 	}
-	streaming, busy := p.cfg.Streaming(), p.cfg.Busy() // outside the lock: they may look at others
+	var streaming, busy bool
+	if !r.Return {
+		// Outside the lock: they may look at others. Busy last: it changes at once.
+		streaming = p.cfg.Streaming()
+		busy = p.cfg.Busy()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.lent() && p.state.Granted.ID == r.ID
