@@ -26,6 +26,10 @@ const (
 	oldReport = 2 * time.Second // a gateway reports five times a second
 )
 
+// deafLoss, in percent: a path on which the far end misses more than this carries
+// no media, though short packets may come through where full ones do not.
+const deafLoss = 50
+
 // probe is updater.Probe: what of the box works.
 type probe struct {
 	media    func(ctx context.Context) (control.Status, error)
@@ -99,14 +103,14 @@ func (p *probe) arrives(s *control.Path, now time.Time) bool {
 }
 
 // pathOf judges one path: it is up when packets leave on it, and where the far
-// end tells, when it says of late that they arrive.
+// end tells, when it says of late that they arrive, and most of them.
 func pathOf(s *control.Path, arrives bool) updater.Path {
 	up := s.State == control.PathUp && s.BitrateBPS > 0
 	switch a := s.Arrival; {
 	case s.Shed: // what it would carry is withheld on purpose
 		up = s.State == control.PathUp
 	case a != nil:
-		up = up && arrives && a.AgeMS < float64(oldReport.Milliseconds())
+		up = up && arrives && a.LossPercent <= deafLoss && a.AgeMS < float64(oldReport.Milliseconds())
 	case s.Profile == config.ProfileRTPFEC: // its far end would report
 		up = false
 	}

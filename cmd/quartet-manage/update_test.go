@@ -526,6 +526,8 @@ func TestPathOf(t *testing.T) {
 		"it sends, nobody reports":           {control.Path{State: control.PathUp, Profile: config.ProfileTS, BitrateBPS: 1}, true, true},
 		"nothing leaves":                     {control.Path{State: control.PathUp, Profile: config.ProfileTS, Reachable: true}, false, true},
 		"the gateway reports":                {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: arrives}, true, true},
+		"only short packets come through":    {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: &control.Arrival{AgeMS: 100, Received: 7, LossPercent: 95}, Reachable: true}, false, true},
+		"every third packet is lost":         {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: &control.Arrival{AgeMS: 100, Received: 7, LossPercent: 33}}, true, true},
 		"the gateway has fallen silent":      {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Arrival: &control.Arrival{AgeMS: 5000, Received: 7}, Reachable: true}, false, true},
 		"the gateway has not reported yet":   {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, BitrateBPS: 1, Reachable: true}, false, true},
 		"it withholds its stream on purpose": {control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, Shed: true, Arrival: arrives}, true, true},
