@@ -318,19 +318,23 @@ func TestF20(t *testing.T) {
 	if len(copies) < *cuts {
 		t.Errorf("F20: %d moments, want %d: the update was over too soon", len(copies), *cuts)
 	}
+	// Two at a time, or as -test.parallel says.
 	for i, file := range copies {
-		g := boot(t, file)
-		g.up(startLimit)
-		g.page().answers(4 * time.Minute)
-		version := g.run("sed -n 's/^VERSION=//p' /usr/share/quartet/image.env")
-		slots := g.run("rauc status --output-format=shell | grep -E 'BOOT_STATUS|SLOT_STATE' | tr '\\n' ' '")
-		good := regexp.MustCompile(`BOOT_STATUS_\d+='?"?good`)
-		t.Logf("cut %d (%s): starts %s, U-Boot %q, %s", i, phases[file], version, g.boots(), slots)
-		if !good.MatchString(slots) {
-			t.Errorf("F20: cut %d (%s): both slots are bad: %s", i, phases[file], slots)
-		}
-		g.cut()
-		os.Remove(file)
+		t.Run(fmt.Sprintf("cut %02d, %s", i, phases[file]), func(t *testing.T) {
+			t.Parallel()
+			g := boot(t, file)
+			g.up(startLimit)
+			g.page().answers(4 * time.Minute)
+			version := g.run("sed -n 's/^VERSION=//p' /usr/share/quartet/image.env")
+			slots := g.run("rauc status --output-format=shell | grep -E 'BOOT_STATUS|SLOT_STATE' | tr '\\n' ' '")
+			good := regexp.MustCompile(`BOOT_STATUS_\d+='?"?good`)
+			t.Logf("starts %s, U-Boot %q, %s", version, g.boots(), slots)
+			if !good.MatchString(slots) {
+				t.Errorf("F20: both slots are bad: %s", slots)
+			}
+			g.cut()
+			os.Remove(file)
+		})
 	}
 }
 
