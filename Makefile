@@ -187,12 +187,15 @@ test-qemu: deps-build+qemu build build-arm64 ## the firmware in an emulated box:
 	$(GO) test -vet=off -count=1 -tags qemu -timeout 30m -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) $(QEMU_FLAGS)
 
 .PHONY: test-qemu-full
-test-qemu-full: deps-build+qemu build build-arm64 ## and more broken versions, power cuts, watchdog, network; hours
+test-qemu-full: deps-build+qemu+lab build build-arm64 ## and more broken versions, power cuts, watchdog, network; hours
 	$(lab-image)
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.3.0 $(IMAGE)/broken/hang
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.0
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.4.0 $(IMAGE)/broken/mute
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.4.0
+	$(IMAGE)/build.sh engine $(QEMU_DIR)
+	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.5.0 $(QEMU_DIR)/engine
+	$(IMAGE)/build.sh disk $(QEMU_DIR) 1.5.0 engine
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -tags qemu -trimpath -ldflags='-s -w' -o $(BUILD)/sdi.test.arm64 ./capture/sdi
 	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) -full $(QEMU_FLAGS)
 

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +21,10 @@ import (
 
 // The kernel's vivid, with an HDMI input, stands for a capture card: the lab
 // image has it, and tests/qemu runs this test there.
-var device = flag.String("device", "", "node of the kernel's vivid driver, for TestVivid")
+var (
+	device = flag.String("device", "", "node of the kernel's vivid driver, for TestVivid and TestTurn")
+	turn   = flag.String("turn", "", "what TestTurn does: control=choice;…")
+)
 
 // knobs are vivid's own controls of the signal at its input.
 type knobs struct {
@@ -170,5 +174,21 @@ func TestVivid(t *testing.T) {
 	}
 	if q, err := d.Query(); err != nil && !errors.Is(err, sdi.ErrBusy) || q.String() != now.String() {
 		t.Errorf("the signal is %v (%v), the card is set to %v", q, err, now)
+	}
+}
+
+// TestTurn turns vivid's controls for a test of somebody else's.
+func TestTurn(t *testing.T) {
+	if *device == "" || *turn == "" {
+		t.Fatal("-device and -turn are missing; tests/qemu gives them")
+	}
+	fd, err := unix.Open(*device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("%s: %v", *device, err)
+	}
+	defer unix.Close(fd)
+	for s := range strings.SplitSeq(*turn, ";") {
+		control, choice, _ := strings.Cut(s, "=")
+		knobs{t, fd}.set(control, choice)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -168,6 +169,34 @@ type receiver struct {
 	last uint16
 	seen seen
 	sums map[place]uint64 // hash of each packet
+	tape *tape
+}
+
+// tape is a receiver's transport stream, and when each piece of it came.
+type tape struct {
+	ts    []byte
+	ends  []int // of the pieces, in ts
+	times []time.Time
+}
+
+// at is when the byte came.
+func (a *tape) at(offset int) time.Time {
+	i, _ := slices.BinarySearch(a.ends, offset+1)
+	return a.times[min(i, len(a.times)-1)]
+}
+
+// record begins a tape; the function ends it.
+func (r *receiver) record() (stop func() *tape) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := &tape{}
+	r.tape = a
+	return func() *tape {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.tape = nil
+		return a
+	}
 }
 
 // place of a packet in the stream. The timestamp tells packets of different
@@ -218,6 +247,10 @@ func (r *receiver) run() {
 		}
 		r.last = seq
 		r.seen.packets++
+		if a := r.tape; a != nil {
+			a.ts = append(a.ts, p[rtp.HeaderSize:]...)
+			a.ends, a.times = append(a.ends, len(a.ts)), append(a.times, time.Now())
+		}
 		h := fnv.New64a()
 		h.Write(p[rtp.HeaderSize:])
 		r.sums[place{binary.BigEndian.Uint32(p[4:]), seq}] = h.Sum64()

@@ -6,7 +6,8 @@
 #   build.sh slot OUT VERSION [CHANGES]       versions/VERSION: what a slot gets;
 #                                             CHANGES: a folder laid over the tree
 #   build.sh bundle OUT VERSION [COMPATIBLE]  … as RAUC bundle
-#   build.sh disk OUT VERSION                 disk.img with VERSION in both slots
+#   build.sh engine OUT                       engine: a folder of changes with GStreamer's plug-ins
+#   build.sh disk OUT VERSION [NAME]          NAME.img with VERSION in both slots; NAME: disk
 #
 # Nothing is done again whose inputs are as they were. Debian's packages come
 # through apt, from where this machine has its own; their signatures are checked.
@@ -160,27 +161,34 @@ tree() {
 	stamped "$out/tree.stamp"
 }
 
+# libraries FROM TO BUT FILES... copies the libraries that files need, as they say
+# themselves, and they in turn, but for what lies in the tree BUT.
+libraries() {
+	local from=$1 to=$2 but=$3 sub=usr/lib/aarch64-linux-gnu lib file
+	shift 3
+	local todo=("$@")
+	while [ ${#todo[@]} -gt 0 ]; do
+		file=${todo[0]}
+		todo=("${todo[@]:1}")
+		for lib in $(readelf -d "$file" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
+			if [ -e "$to/$sub/$lib" ] || [ -e "$but/$sub/$lib" ] || [ -e "$but/lib/$lib" ]; then continue; fi
+			cp -L "$from/$sub/$lib" "$to/$sub/$lib"
+			todo+=("$to/$sub/$lib")
+		done
+	done
+}
+
 # The initramfs: busybox, dmsetup, modules.
 initramfs() {
 	if fresh "$out/initramfs.stamp" "$out/tree.stamp" "$here/init" && [ -e "$out/initramfs.zst" ]; then return; fi
 	say "initramfs"
-	local dir=$out/initramfs root=$out/root version lib module
+	local dir=$out/initramfs root=$out/root version module
 	version=$(basename "$root"/usr/lib/modules/*)
 	rm -rf "$dir"
 	mkdir -p "$dir"/{bin,sbin,lib/modules,usr/lib/aarch64-linux-gnu,dev,proc,sys,new}
 	cp "$root/usr/bin/busybox" "$dir/bin/"
 	cp "$root/usr/sbin/dmsetup" "$dir/sbin/"
-	# Libraries that dmsetup needs, as it says itself, and they in turn.
-	local todo=("$dir/sbin/dmsetup") file
-	while [ ${#todo[@]} -gt 0 ]; do
-		file=${todo[0]}
-		todo=("${todo[@]:1}")
-		for lib in $(readelf -d "$file" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
-			[ ! -e "$dir/usr/lib/aarch64-linux-gnu/$lib" ] || continue
-			cp -L "$root/usr/lib/aarch64-linux-gnu/$lib" "$dir/usr/lib/aarch64-linux-gnu/$lib"
-			todo+=("$dir/usr/lib/aarch64-linux-gnu/$lib")
-		done
-	done
+	libraries "$root" "$dir" /dev/null "$dir/sbin/dmsetup"
 	cp -L "$root/usr/lib/ld-linux-aarch64.so.1" "$dir/lib/" 2>/dev/null || cp -L "$root/usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1" "$dir/lib/"
 	ln -s usr/lib/aarch64-linux-gnu "$dir/lib/aarch64-linux-gnu" 2>/dev/null || true
 	ln -sfn ../usr/lib/aarch64-linux-gnu "$dir/lib/aarch64-linux-gnu"
@@ -193,6 +201,31 @@ initramfs() {
 	find "$dir" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
 	(cd "$dir" && find . -print0 | sort -z | cpio --quiet -o0 -H newc -R 0:0 --reproducible) | zstd -q -6 >"$out/initramfs.zst"
 	stamped "$out/initramfs.stamp"
+}
+
+# The media engine's plug-ins, as changes to the tree.
+engine() {
+	if fresh "$out/engine.stamp" "$out/tree.stamp" "$here/engine" && [ -d "$out/engine" ]; then return; fi
+	say "GStreamer's plug-ins"
+	local dir=$out/engine all=$out/engine-debs sub=usr/lib/aarch64-linux-gnu/gstreamer-1.0 deb package plugins plugin
+	rm -rf "$dir" "$all"
+	mkdir -p "$dir/$sub" "$all"
+	(
+		apt=$out/apt-engine
+		aptdir
+		apt-get -qq update
+		# shellcheck disable=SC2046 # a list
+		apt-get -qq -y --download-only install $(sed 's/[# ].*//' "$here/engine" | grep .) >/dev/null
+		for deb in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$all"; done
+	)
+	while read -r package plugins; do
+		for plugin in $plugins; do
+			cp "$all/$sub/libgst$plugin.so" "$dir/$sub/" || { say "$package has no plug-in $plugin"; exit 1; }
+		done
+	done < <(sed 's/#.*//' "$here/engine" | grep .)
+	libraries "$all" "$dir" "$out/root" "$dir/$sub"/*.so
+	rm -rf "$all"
+	stamped "$out/engine.stamp"
 }
 
 # Versions ---------------------------------------------------------------------
@@ -269,23 +302,23 @@ bundle() {
 }
 
 disk() {
-	local version=$1 dir=$out/versions/$1
-	if fresh "$out/disk.stamp" "$dir/slot.stamp" "$here/boot.cmd" "$common/uboot" "$board" && [ -e "$out/disk.img" ]; then return; fi
-	say "disk"
+	local version=$1 name=${2:-disk} dir=$out/versions/$1
+	if fresh "$out/$name.stamp" "$dir/slot.stamp" "$here/boot.cmd" "$common/uboot" "$board" && [ -e "$out/$name.img" ]; then return; fi
+	say "$name"
 	local boot=$out/boot
-	rm -rf "$boot" "$out/disk.img"
+	rm -rf "$boot" "$out/$name.img"
 	mkdir "$boot"
 	cat "$common/uboot/quartet.env" "$board/u-boot.env" | grep -v '^#' >"$boot/quartet.env"
 	mkimage -A arm64 -T script -C none -n quartet -d "$here/boot.cmd" "$boot/boot.scr" >/dev/null
-	truncate -s 2G "$out/disk.img"
+	truncate -s 2G "$out/$name.img"
 	# The layout of board/common/genimage.cfg.in; before it, where a board has its
 	# boot loader, what leads Debian's U-Boot to quartet.env.
 	sgdisk -a 2048 -U 6e2a2a0c-9b8e-4c5e-9f6a-1d2b3c4d5e00 -n 1:16M:+1M -c 1:env \
 		-n 2:17M:+64M -c 2:boot-a -n 3:81M:+64M -c 3:boot-b \
 		-n 4:145M:+512M -c 4:rootfs-a -n 5:657M:+512M -c 5:rootfs-b \
 		-n 6:1169M:+32M -c 6:config -n 7:1201M:0 -c 7:data \
-		-n 8:2M:+8M -c 8:lab -A 8:set:2 "$out/disk.img" >/dev/null
-	into() { dd if="$2" of="$out/disk.img" bs=1M seek="$1" conv=notrunc,sparse status=none; }
+		-n 8:2M:+8M -c 8:lab -A 8:set:2 "$out/$name.img" >/dev/null
+	into() { dd if="$2" of="$out/$name.img" bs=1M seek="$1" conv=notrunc,sparse status=none; }
 	fs() { # MIB LABEL SIZE FOLDER
 		rm -f "$out/fs.img"
 		mke2fs -q -F -t ext4 -L "$2" -m 0 -O "${5:-}" -E hash_seed=6e2a2a0c-9b8e-4c5e-9f6a-1d2b3c4d5e6f -U 6e2a2a0c-9b8e-4c5e-9f6a-1d2b3c4d5e6f ${4:+-d "$4"} "$out/fs.img" "$3"
@@ -300,7 +333,7 @@ disk() {
 	into 81 "$dir/fit.itb"
 	into 145 "$dir/rootfs.verity"
 	into 657 "$dir/rootfs.verity"
-	stamped "$out/disk.stamp"
+	stamped "$out/$name.stamp"
 }
 
 command=${1:-}
@@ -318,9 +351,10 @@ slot)
 	slot "$3" "${4:-}"
 	;;
 bundle) bundle "$3" "${4:-}" ;;
-disk) disk "$3" ;;
+engine) engine ;;
+disk) disk "$3" "${4:-}" ;;
 *)
-	sed -n '2,14s/^# \{0,1\}//p' "$0"
+	sed -n '2,15s/^# \{0,1\}//p' "$0"
 	exit 2
 	;;
 esac

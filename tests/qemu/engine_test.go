@@ -1,0 +1,178 @@
+//go:build qemu
+
+package qemu
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"quartet/device/config"
+	"quartet/device/control"
+)
+
+// TestEngine has the media engine in the box make the feed of the kernel's vivid
+// driver, as of an SDI card: picture, no signal and the slate, picture, another
+// format. The picture is small, for an emulated processor.
+func TestEngine(t *testing.T) {
+	needFull(t)
+	turner, err := os.ReadFile(program("sdi.test.arm64"))
+	if err != nil {
+		t.Fatalf("%v: use make test-qemu-full", err)
+	}
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	copyDisk(t, filepath.Join(*imageDir, "engine.img"), disk)
+	b := provisioned(t, disk, "LAB-0060")
+	b.page.answers(3 * time.Minute)
+	b.page.claim(b.code)
+	b.put("/run/sdi.test", turner)
+	b.run("chmod 755 /run/sdi.test; modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x3")
+	node := "/dev/" + b.run("cd /sys/class/video4linux && grep -l vivid */name | head -n 1 | cut -d/ -f1")
+	const mode = "DV Timings Signal Mode="
+	turn := func(what string) {
+		t.Helper()
+		b.run("/run/sdi.test -test.run '^TestTurn$' -device " + node + " -turn '" + what + "'")
+	}
+	turn("DV Timings=640x480p59;" + mode + "Selected DV Timings")
+
+	b.studio = newStudio(t, "1a")
+	doc := &b.studio.doc
+	doc.Input = config.Default[config.Input]()
+	doc.Input.Type, doc.Input.URL = config.TypeSDI, "sdi://"+node
+	e := &doc.Encoder
+	e.Width, e.Height, e.FrameRate, e.BitrateKbps, e.Adaptive = 320, 180, "25", 700, false
+	e.Preset, e.Slate = "ultrafast", "black"
+	e.Audio = []config.EncoderAudio{config.Default[config.EncoderAudio]()}
+	e.Audio[0].BitrateKbps = 64
+	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(doc)), nil, "If-Match", `"none"`)
+
+	is := func(what string, limit time.Duration, want func(control.Input) bool) {
+		t.Helper()
+		var s control.Status
+		b.eventually(limit, what, func() bool {
+			out, ok := b.try("quartetctl status --json", 20*time.Second)
+			return ok && json.Unmarshal([]byte(out), &s) == nil && s.Input.Engine != nil && want(s.Input)
+		})
+		t.Logf("input %s %q, engine %+v, signal %+v", s.Input.State, s.Input.Reason, *s.Input.Engine, s.Input.Engine.Signal)
+	}
+	is("the engine is on air with a picture", 4*time.Minute, func(in control.Input) bool { return in.Engine.OnAir == "engine" && in.Engine.InputPresent })
+	b.studio.flowing(time.Minute)
+	time.Sleep(10 * time.Second) // it settles
+
+	r := b.studio.receivers[0]
+	r.forget()
+	stop := r.record()
+	time.Sleep(8 * time.Second)
+	lost := time.Now()
+	turn(mode + "No Signal")
+	is("no signal", time.Minute, func(in control.Input) bool { return !in.Engine.InputPresent })
+	time.Sleep(8 * time.Second)
+	back := time.Now()
+	turn(mode + "Selected DV Timings")
+	is("the picture is back", time.Minute, func(in control.Input) bool { return in.Engine.InputPresent })
+	time.Sleep(8 * time.Second)
+	changed := time.Now()
+	turn("DV Timings=720x576p50;" + mode + "Selected DV Timings")
+	is("another format", time.Minute, func(in control.Input) bool {
+		return in.Engine.InputPresent && in.Engine.Signal != nil && strings.HasPrefix(in.Engine.Signal.Format, "576p")
+	})
+	time.Sleep(12 * time.Second)
+	a := stop()
+	seen := r.look()
+	if seen.gaps != 0 || seen.wrong != 0 {
+		t.Errorf("F13: the stream has %d gaps and %d wrong packets", seen.gaps, seen.wrong)
+	}
+	pictures := b.pictures(t, a)
+	black := func(p picture) bool { return p.luma < 20 }
+	// When the receiver got the first picture that is so, after an instant.
+	first := func(after time.Time, want bool) time.Time {
+		for _, p := range pictures {
+			if p.came.After(after) && black(p) == want {
+				return p.came
+			}
+		}
+		t.Fatalf("no picture after %v has black %v", after, want)
+		return time.Time{}
+	}
+	latency := time.Duration(doc.Output.LatencyMS) * time.Millisecond
+	if black(pictures[0]) {
+		t.Error("the picture before is black")
+	}
+	slate := first(lost, true)
+	picture := first(slate, false)
+	t.Logf("%d pictures; slate %v after the signal went, of it %v latency; picture %v after it was back", len(pictures), slate.Sub(lost), latency, picture.Sub(back))
+	// The controls are turned by a program that an emulated processor has to load
+	// first.
+	if d := slate.Sub(lost) - latency; d > 2*time.Second {
+		t.Errorf("F13: the slate comes after %v", d)
+	}
+	if d := picture.Sub(back) - latency; d > 3*time.Second {
+		t.Errorf("F13: the picture is back after %v", d)
+	}
+	if last := pictures[len(pictures)-1]; black(last) || last.came.Before(changed.Add(latency)) {
+		t.Errorf("after the format has changed the last picture is %+v", last)
+	}
+	// A feed at 25 pictures a second has no hole anywhere.
+	for i := range pictures[1:] {
+		if d := pictures[i+1].pts - pictures[i].pts; d < 0.03 || d > 0.05 {
+			t.Errorf("picture %d is %.3f s after the one before", i+1, d)
+		}
+	}
+}
+
+// picture is one of those that a receiver decoded.
+type picture struct {
+	pts  float64 // seconds
+	luma float64 // mean
+	came time.Time
+}
+
+var (
+	lumaLine = regexp.MustCompile(`pts_time:([0-9.]+)\s+lavfi\.signalstats\.YAVG=([0-9.]+)`)
+	unitLine = regexp.MustCompile(`(?m)^([0-9.]+),([0-9]+)`)
+)
+
+// pictures decodes a tape.
+func (b *box) pictures(t *testing.T, a *tape) (all []picture) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tape.ts")
+	if err := os.WriteFile(file, a.ts, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time,pos", "-of", "csv=p=0", file).Output()
+	if err != nil {
+		t.Fatalf("ffprobe: %v", err)
+	}
+	came := map[string]time.Time{}
+	for _, m := range unitLine.FindAllStringSubmatch(string(out), -1) {
+		pos, _ := strconv.Atoi(m[2])
+		pts, _ := strconv.ParseFloat(m[1], 64)
+		came[fmt.Sprintf("%.2f", pts)] = a.at(pos)
+	}
+	out, err = exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-copyts", "-i", file, "-map", "0:v:0",
+		"-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-", "-f", "null", "-").Output()
+	if err != nil {
+		t.Fatalf("ffmpeg: %v", err)
+	}
+	for _, m := range lumaLine.FindAllStringSubmatch(string(out), -1) {
+		p := picture{}
+		p.pts, _ = strconv.ParseFloat(m[1], 64)
+		p.luma, _ = strconv.ParseFloat(m[2], 64)
+		p.came = came[fmt.Sprintf("%.2f", p.pts)]
+		if p.came.IsZero() {
+			continue
+		}
+		all = append(all, p)
+	}
+	if len(all) < 100 {
+		t.Fatalf("only %d pictures were decoded of %d bytes:\n%.500s", len(all), len(a.ts), out)
+	}
+	return all
+}
