@@ -145,10 +145,10 @@ func TestNoInput(t *testing.T) {
 	if event != "confirmed" {
 		t.Errorf("without a feed the trial is %s, want confirmed", event)
 	}
-	b.put(loopTS, loop())
+	b.put(loopTS, b.studio.loop())
 	var is struct{ Revision string }
 	b.page.must("GET", "/api/v1/config", nil, &is)
-	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"`+is.Revision+`"`)
+	b.page.must("PUT", "/api/v1/config?restart=true", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"`+is.Revision+`"`)
 	b.studio.flowing(3 * time.Minute)
 	b.compare(t, 15*time.Second)
 }

@@ -55,7 +55,7 @@ func TestStage(t *testing.T) {
 		return
 	}
 	b.studio = newStudio(t)
-	b.step(t, "streams", func(t *testing.T) { b.streams(t) })
+	b.step(t, "streams", func(t *testing.T) { b.streams(t); b.compare(t, 30*time.Second) })
 	b.step(t, "S10", func(t *testing.T) { b.security(t) })
 	b.step(t, "S9", func(t *testing.T) { b.openPorts(t) })
 	h := newHome(t)
@@ -126,13 +126,11 @@ func (b *box) claims(t *testing.T) {
 	}
 }
 
-// streams has the box send a looped file over four paths, and compares what
-// comes out of the gateways.
+// streams has the box send a looped file over its paths.
 func (b *box) streams(t *testing.T) {
-	b.put(loopTS, loop())
+	b.put(loopTS, b.studio.loop())
 	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"none"`)
 	b.studio.flowing(3 * time.Minute)
-	b.compare(t, 30*time.Second)
 }
 
 // compare counts for a while: nothing may be missing at any gateway, and what
@@ -171,7 +169,7 @@ func (b *box) compare(t *testing.T, long time.Duration) {
 		if n.gaps != 0 || n.wrong != 0 || v.Merged.Lost != lost[i] || v.Digest.Incomplete > incomplete[i]+1 {
 			t.Errorf("gateway %d lost something", i)
 		}
-		if want := int(long.Seconds() * rateBPS / 8 / 1316 * 9 / 10); n.packets < want {
+		if want := int(long.Seconds() * float64(s.rate) / 8 / 1316 * 9 / 10); n.packets < want {
 			t.Errorf("gateway %d: %d packets in %v, want %d or more", i, n.packets, long, want)
 		}
 		if i == 0 {

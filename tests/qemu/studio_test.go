@@ -34,6 +34,7 @@ type studio struct {
 	dir       string
 	key       config.Secret
 	doc       config.Box
+	rate      int // bit/s
 	configs   []string
 	gateways  []*chain.Process
 	http      []string
@@ -41,7 +42,7 @@ type studio struct {
 }
 
 const (
-	rateBPS = 1_000_000 // four times over it takes half of the emulated processors
+	pathBPS = 250_000 // for each path; four times over it takes half of the emulated processors
 	loopTS  = "/var/lib/quartetd/loop.ts"
 )
 
@@ -57,14 +58,14 @@ func newStudio(t testing.TB, paths ...string) *studio {
 	if len(paths) == 0 {
 		paths = []string{"1a", "1b", "2a", "2b"}
 	}
-	s := &studio{t: t, dir: t.TempDir(), key: config.Secret(secret(32))}
+	s := &studio{t: t, dir: t.TempDir(), key: config.Secret(secret(32)), rate: pathBPS * len(paths)}
 	box := config.Default[config.Box]()
 	box.Version, box.Name = config.SchemaVersion, "lab"
 	box.Input.Type, box.Input.URL = config.TypeFile, "file://"+loopTS
 	box.Confidence.Enabled = false
 	box.Output.Key = s.key
 	// The emulated box, on a machine that does other things, may be late by a lot.
-	box.Output.LatencyMS, box.Output.MaxBitrateKbps = 3000, rateBPS/1000*5/4
+	box.Output.LatencyMS, box.Output.MaxBitrateKbps = 3000, config.Kbps(s.rate/1000*5/4)
 	box.Output.OverheadPercent, box.Output.RTTMS = 20, 100
 	for i, name := range paths {
 		port := freeport.UDP(t)
@@ -117,9 +118,9 @@ func (s *studio) open() {
 }
 
 // loop is the input of the box: some seconds of noise with exact clocks.
-func loop() []byte {
-	g := tsgen.New(rateBPS, 7)
-	return g.Next(nil, rateBPS/8/tsgen.PacketSize*4)
+func (s *studio) loop() []byte {
+	g := tsgen.New(int64(s.rate), 7)
+	return g.Next(nil, s.rate/8/tsgen.PacketSize*4)
 }
 
 // status asks gateway i.

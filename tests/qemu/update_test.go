@@ -212,9 +212,13 @@ func (b *box) awaits(t *testing.T, limit time.Duration, to string, events ...str
 	t.Helper()
 	var last string
 	var u update
-	logged := time.Now()
+	begun, logged, boots := time.Now(), time.Now(), len(b.boots())
 	eventually(t, limit, fmt.Sprintf("version %s is %s", to, strings.Join(events, " or ")), func() bool {
 		var err error
+		if is := b.boots(); len(is) != boots {
+			t.Logf("U-Boot starts slot %s after %.0f s", is[len(is)-1:], time.Since(begun).Seconds())
+			boots = len(is)
+		}
 		if u, err = b.page.update(); err != nil {
 			if strings.Contains(err.Error(), "401") {
 				b.page.do("POST", "/api/v1/session", map[string]string{"user": user, "password": password}, nil)
