@@ -46,11 +46,10 @@ func TestEngine(t *testing.T) {
 	doc := &b.studio.doc
 	doc.Input = config.Default[config.Input]()
 	doc.Input.Type, doc.Input.URL = config.TypeSDI, "sdi://"+node
+	doc.Output.MaxBitrateKbps = 1000
 	e := &doc.Encoder
-	e.Width, e.Height, e.FrameRate, e.BitrateKbps, e.Adaptive = 320, 180, "25", 700, false
+	e.Width, e.Height, e.FrameRate, e.BitrateKbps, e.Adaptive = 320, 180, "25", 800, false
 	e.Preset, e.Slate = "ultrafast", "black"
-	e.Audio = []config.EncoderAudio{config.Default[config.EncoderAudio]()}
-	e.Audio[0].BitrateKbps = 64
 	b.page.must("PUT", "/api/v1/config", json.RawMessage(config.Encode(doc)), nil, "If-Match", `"none"`)
 
 	is := func(what string, limit time.Duration, want func(control.Input) bool) {

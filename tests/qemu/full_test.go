@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quartet/device/config"
+	"quartet/device/control"
 )
 
 // sending is a claimed box that streams, over four paths or those that are named.
@@ -149,6 +150,12 @@ func TestNoInput(t *testing.T) {
 	var is struct{ Revision string }
 	b.page.must("GET", "/api/v1/config", nil, &is)
 	b.page.must("PUT", "/api/v1/config?restart=true", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"`+is.Revision+`"`)
+	b.eventually(time.Minute, "the feed is there", func() bool {
+		out, ok := b.try("quartetctl status --json", 20*time.Second)
+		var s control.Status
+		return ok && json.Unmarshal([]byte(out), &s) == nil && s.Input.Type == config.TypeFile && s.Input.State == control.InputOK
+	})
+	time.Sleep(2 * time.Duration(doc.Output.LatencyMS) * time.Millisecond) // what was sent before is through
 	b.studio.flowing(3 * time.Minute)
 	b.compare(t, 15*time.Second)
 }
