@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -177,7 +178,8 @@ func TestVivid(t *testing.T) {
 	}
 }
 
-// TestTurn turns vivid's controls for a test of somebody else's.
+// TestTurn turns vivid's controls for a test of somebody else's, and prints when,
+// in nanoseconds since 1970.
 func TestTurn(t *testing.T) {
 	if *device == "" || *turn == "" {
 		t.Fatal("-device and -turn are missing; tests/qemu gives them")
@@ -191,4 +193,5 @@ func TestTurn(t *testing.T) {
 		control, choice, _ := strings.Cut(s, "=")
 		knobs{t, fd}.set(control, choice)
 	}
+	fmt.Println("turned", time.Now().UnixNano())
 }
