@@ -41,7 +41,7 @@ func TestEngine(t *testing.T) {
 	turn := func(what string) time.Time {
 		t.Helper()
 		before := time.Now()
-		box, err := strconv.ParseInt(b.run("date +%s%N"), 10, 64)
+		box, err := strconv.ParseInt(b.run("/usr/bin/date +%s%N"), 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}

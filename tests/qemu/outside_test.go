@@ -32,13 +32,13 @@ func TestS9(t *testing.T) {
 
 	card := g.run("grep -l " + boxMAC.String() + " /sys/class/net/*/address | cut -d/ -f5")
 	g.eventually(time.Minute, "the card has its own IPv6 address", func() bool {
-		out, ok := g.try("ip -6 -o address show dev "+card+" scope link -tentative | awk '{print $4}' | cut -d/ -f1", 20*time.Second)
+		out, ok := g.try("/usr/bin/ip -6 -o address show dev "+card+" scope link -tentative | awk '{print $4}' | cut -d/ -f1", 20*time.Second)
 		a, err := netip.ParseAddr(out)
 		w.box6 = a
 		return ok && err == nil
 	})
 	w.box4 = netip.MustParseAddr("192.0.2.2")
-	g.run(fmt.Sprintf("ip address add %s/24 dev %s && ip neigh replace %s lladdr %s dev %s nud permanent && ip neigh replace %s lladdr %s dev %s nud permanent",
+	g.run(fmt.Sprintf("/usr/bin/ip address add %s/24 dev %s && /usr/bin/ip neigh replace %s lladdr %s dev %s nud permanent && /usr/bin/ip neigh replace %s lladdr %s dev %s nud permanent",
 		w.box4, card, own4, ownMAC, card, own6, ownMAC, card))
 
 	for _, c := range []struct {
