@@ -41,19 +41,20 @@ func TestS9(t *testing.T) {
 	g.run(fmt.Sprintf("/usr/bin/ip address add %s/24 dev %s && /usr/bin/ip neigh replace %s lladdr %s dev %s nud permanent && /usr/bin/ip neigh replace %s lladdr %s dev %s nud permanent",
 		w.box4, card, own4, ownMAC, card, own6, ownMAC, card))
 
-	// Behind the firewall: what of UDP it has let through from that card.
+	// Behind the firewall: what of UDP it has let through from here. What the box
+	// itself says to a group comes back to it over the same card.
 	g.run("nft 'add table inet lab; add chain inet lab in { type filter hook input priority 100; }; " +
-		"add rule inet lab in iifname " + card + " meta nfproto ipv4 meta l4proto udp counter; " +
-		"add rule inet lab in iifname " + card + " meta nfproto ipv6 meta l4proto udp counter'")
-	const passed = "; nft list table inet lab | awk '/nfproto ipv%d/ {for (i = 1; i < NF; i++) if ($i == \"packets\") print $(i + 1)}'"
+		"add rule inet lab in iifname " + card + " ip saddr " + own4.String() + " meta l4proto udp counter; " +
+		"add rule inet lab in iifname " + card + " ip6 saddr " + own6.String() + " meta l4proto udp counter'")
+	const passed = "; nft list table inet lab | awk '/%s saddr/ {for (i = 1; i < NF; i++) if ($i == \"packets\") print $(i + 1)}'"
 
 	for _, c := range []struct {
 		name     string
 		from, to netip.Addr
 		counters string // how many packets came, and how many of UDP passed
 	}{
-		{"IPv4", own4, w.box4, "awk '/^Ip: [0-9]/ {print $4}' /proc/net/snmp" + fmt.Sprintf(passed, 4)},
-		{"IPv6", own6, w.box6, "awk '/^Ip6InReceives / {print $2}' /proc/net/snmp6" + fmt.Sprintf(passed, 6)},
+		{"IPv4", own4, w.box4, "awk '/^Ip: [0-9]/ {print $4}' /proc/net/snmp" + fmt.Sprintf(passed, "ip")},
+		{"IPv6", own6, w.box6, "awk '/^Ip6InReceives / {print $2}' /proc/net/snmp6" + fmt.Sprintf(passed, "ip6")},
 	} {
 		counters := func() (came, through int) {
 			f := strings.Fields(g.run(c.counters))
