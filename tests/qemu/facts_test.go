@@ -19,6 +19,7 @@ func TestFacts(t *testing.T) {
 	b := sending(t, "LAB-0050")
 	b.run("sync")
 	b.cut()
+	time.Sleep(2 * time.Duration(b.studio.doc.Output.LatencyMS) * time.Millisecond) // what the gateways still hold
 	before := b.studio.receivers[0].look().packets
 	begun := time.Now()
 	b.guest = boot(t, b.disk)
