@@ -190,7 +190,7 @@ function Offer({ u }: { u: Update }) {
           <Button id="update-now" kind="primary" disabled={!may("admin") || !o || !settled} onClick={() => setAsking("now")}>
             {t("update.now")}
           </Button>
-          <Button id="update-cancel" busy={busy === "cancel"} disabled={!may("operator") || !settled} onClick={() => void run("cancel", () => call("POST", "/update/cancel"), t("update.cancelled"))}>
+          <Button id="update-cancel" busy={busy === "cancel"} disabled={!may("operator") || !o || !settled} onClick={() => void run("cancel", () => call("POST", "/update/cancel"), t("update.cancelled"))}>
             {t("update.cancel")}
           </Button>
         </div>
