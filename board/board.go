@@ -19,7 +19,7 @@ var ErrNotThere = errors.New("this hardware does not have it")
 
 // Board is one box's hardware. Its parts may be used by several goroutines.
 type Board struct {
-	Model string // as in the device tree's first compatible word's model: "imx8mp-evk"
+	Model string // the folder's name below buildroot/board, and telemetry's label: "imx8mp-evk"
 	Name  string // for people: "NXP i.MX 8M Plus EVK"
 
 	Status   LED // the one light that everybody looks at

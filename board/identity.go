@@ -27,7 +27,7 @@ const (
 )
 
 // ErrBlank says that the memory was never written.
-var ErrBlank = errors.New("the identity memory is blank: write it with quartetctl provision")
+var ErrBlank = errors.New("the identity memory is blank")
 
 // AppendIdentity appends the memory's contents to b.
 func AppendIdentity(b []byte, id Identity) ([]byte, error) {

@@ -116,6 +116,47 @@ func TestDefconfigs(t *testing.T) {
 	}
 }
 
+// TestBoardsAreThemselves: what a board's folder was copied from is not left in
+// it, above all not the name by which it takes updates.
+func TestBoardsAreThemselves(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^(BR2_PACKAGE_QUARTET_BOARD|BR2_LINUX_KERNEL_INTREE_DTS_NAME|BR2_LINUX_KERNEL_CUSTOM_DTS_PATH|DTB|LOAD|ARGS)="?(.+?)"?$`)
+	watchdog := regexp.MustCompile(`(?m)^CONFIG_\w+_(WDT|WATCHDOG)=y$`)
+	folders, err := filepath.Glob(filepath.Join(tree, "board/*/image.conf"))
+	if err != nil || len(folders) != len(defconfigs(t)) {
+		t.Errorf("%d boards have an image.conf, and %d a defconfig (%v)", len(folders), len(defconfigs(t)), err)
+	}
+	for _, f := range folders {
+		name := filepath.Base(filepath.Dir(f))
+		is := map[string]string{}
+		for _, file := range []string{"buildroot.config", "image.conf"} {
+			for _, m := range line.FindAllStringSubmatch(read(t, "board/"+name+"/"+file), -1) {
+				is[m[1]] = m[2]
+			}
+		}
+		if got := is["BR2_PACKAGE_QUARTET_BOARD"]; got != name {
+			t.Errorf("%s: BR2_PACKAGE_QUARTET_BOARD is %q: it would take another board's updates", name, got)
+		}
+		for _, k := range []string{"DTB", "LOAD", "ARGS"} {
+			if is[k] == "" {
+				t.Errorf("%s: image.conf has no %s", name, k)
+			}
+		}
+		if is["DTB"] == "qemu" {
+			continue
+		}
+		source := is["BR2_LINUX_KERNEL_INTREE_DTS_NAME"] + strings.TrimSuffix(is["BR2_LINUX_KERNEL_CUSTOM_DTS_PATH"], ".dts")
+		if want := filepath.Base(source) + ".dtb"; is["DTB"] != want {
+			t.Errorf("%s: image.conf has DTB=%s, and %s is built", name, is["DTB"], want)
+		}
+		if !watchdog.MatchString(read(t, "board/"+name+"/linux.config")) {
+			t.Errorf("%s: linux.config has no watchdog", name)
+		}
+		if !strings.Contains(read(t, "board/"+name+"/uboot.config"), "\nCONFIG_WATCHDOG_AUTOSTART=y\n") {
+			t.Errorf("%s: uboot.config starts no watchdog", name)
+		}
+	}
+}
+
 // TestKernelConfigs: no symbol stands twice in a fragment, and a board's last
 // word contradicts nothing that every board needs.
 func TestKernelConfigs(t *testing.T) {
