@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"quartet/device/config"
@@ -595,9 +596,11 @@ func TestOnAir(t *testing.T) {
 		"a gateway started anew":  {at(control.InputOK, 500), at(control.InputOK, 5), false},
 		"no path in the document": {at(control.InputOK), at(control.InputOK), false},
 	} {
-		if got := onAir(t.Context(), looks(c.a, c.b)); got != c.want {
-			t.Errorf("%s: %t", name, got)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			if got := onAir(t.Context(), looks(c.a, c.b)); got != c.want {
+				t.Errorf("%s: %t", name, got)
+			}
+		})
 	}
 	if onAir(t.Context(), func(context.Context) (control.Status, error) { return control.Status{}, errors.New("no answer") }) {
 		t.Error("a media plane that does not answer is on the air")

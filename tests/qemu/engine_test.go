@@ -67,11 +67,7 @@ func TestEngine(t *testing.T) {
 
 	is := func(what string, limit time.Duration, want func(control.Input) bool) {
 		t.Helper()
-		var s control.Status
-		b.eventually(limit, what, func() bool {
-			out, ok := b.try("quartetctl status --json", 20*time.Second)
-			return ok && json.Unmarshal([]byte(out), &s) == nil && s.Input.Engine != nil && want(s.Input)
-		})
+		s := b.media(limit, what, func(s *control.Status) bool { return s.Input.Engine != nil && want(s.Input) })
 		t.Logf("input %s %q, engine %+v, signal %+v", s.Input.State, s.Input.Reason, *s.Input.Engine, s.Input.Engine.Signal)
 	}
 	is("the engine is on air with a picture", 4*time.Minute, func(in control.Input) bool { return in.Engine.OnAir == "engine" && in.Engine.InputPresent })

@@ -39,6 +39,18 @@ func (b *box) start(t *testing.T) {
 	b.up(startLimit)
 }
 
+// media waits until the box's media plane says what is wanted.
+func (b *box) media(limit time.Duration, what string, want func(*control.Status) bool) control.Status {
+	b.t.Helper()
+	var s control.Status
+	b.eventually(limit, what, func() bool {
+		out, ok := b.try("quartetctl status --json", 20*time.Second)
+		s = control.Status{}
+		return ok && json.Unmarshal([]byte(out), &s) == nil && want(&s)
+	})
+	return s
+}
+
 // TestF21 has more versions that do not work: one hangs the machine, one starts
 // and lets no media out. The latter has another schema, too, and leaves its own
 // documents behind, with other addresses in them: the old version goes on with
@@ -150,10 +162,8 @@ func TestNoInput(t *testing.T) {
 	var is struct{ Revision string }
 	b.page.must("GET", "/api/v1/config", nil, &is)
 	b.page.must("PUT", "/api/v1/config?restart=true", json.RawMessage(config.Encode(&b.studio.doc)), nil, "If-Match", `"`+is.Revision+`"`)
-	b.eventually(time.Minute, "the feed is there", func() bool {
-		out, ok := b.try("quartetctl status --json", 20*time.Second)
-		var s control.Status
-		return ok && json.Unmarshal([]byte(out), &s) == nil && s.Input.Type == config.TypeFile && s.Input.State == control.InputOK
+	b.media(time.Minute, "the feed is there", func(s *control.Status) bool {
+		return s.Input.Type == config.TypeFile && s.Input.State == control.InputOK
 	})
 	time.Sleep(2 * time.Duration(doc.Output.LatencyMS) * time.Millisecond) // what was sent before is through
 	b.studio.flowing(3 * time.Minute)

@@ -31,15 +31,15 @@ func TestS9(t *testing.T) {
 	g.page().answers(3 * time.Minute)
 
 	card := g.run("grep -l " + boxMAC.String() + " /sys/class/net/*/address | cut -d/ -f5")
+	box4, box6 := netip.MustParseAddr("192.0.2.2"), netip.Addr{}
 	g.eventually(time.Minute, "the card has its own IPv6 address", func() bool {
 		out, ok := g.try("/usr/bin/ip -6 -o address show dev "+card+" scope link -tentative | awk '{print $4}' | cut -d/ -f1", 20*time.Second)
-		a, err := netip.ParseAddr(out)
-		w.box6 = a
+		var err error
+		box6, err = netip.ParseAddr(out)
 		return ok && err == nil
 	})
-	w.box4 = netip.MustParseAddr("192.0.2.2")
 	g.run(fmt.Sprintf("/usr/bin/ip address add %s/24 dev %s && /usr/bin/ip neigh replace %s lladdr %s dev %s nud permanent && /usr/bin/ip neigh replace %s lladdr %s dev %s nud permanent",
-		w.box4, card, own4, ownMAC, card, own6, ownMAC, card))
+		box4, card, own4, ownMAC, card, own6, ownMAC, card))
 
 	// Behind the firewall: what of UDP it has let through from here. What the box
 	// itself says to a group comes back to it over the same card.
@@ -53,8 +53,8 @@ func TestS9(t *testing.T) {
 		from, to netip.Addr
 		counters string // how many packets came, and how many of UDP passed
 	}{
-		{"IPv4", own4, w.box4, "awk '/^Ip: [0-9]/ {print $4}' /proc/net/snmp" + fmt.Sprintf(passed, "ip")},
-		{"IPv6", own6, w.box6, "awk '/^Ip6InReceives / {print $2}' /proc/net/snmp6" + fmt.Sprintf(passed, "ip6")},
+		{"IPv4", own4, box4, "awk '/^Ip: [0-9]/ {print $4}' /proc/net/snmp" + fmt.Sprintf(passed, "ip")},
+		{"IPv6", own6, box6, "awk '/^Ip6InReceives / {print $2}' /proc/net/snmp6" + fmt.Sprintf(passed, "ip6")},
 	} {
 		counters := func() (came, through int) {
 			f := strings.Fields(g.run(c.counters))
@@ -114,9 +114,8 @@ const scanPort = 40000
 // wire is this end of the box's second network card: Ethernet frames as
 // datagrams. The sender waits while the box does not keep up.
 type wire struct {
-	conn       *net.UnixConn
-	to         *net.UnixAddr // QEMU's end
-	box4, box6 netip.Addr
+	conn *net.UnixConn
+	to   *net.UnixAddr // QEMU's end
 
 	mu    sync.Mutex
 	open  map[int]bool

@@ -205,7 +205,7 @@ initramfs() {
 
 # The media engine's plug-ins, as changes to the tree.
 engine() {
-	if fresh "$out/engine.stamp" "$out/tree.stamp" "$here/engine" && [ -d "$out/engine" ]; then return; fi
+	if fresh "$out/engine.stamp" "$out/debs.stamp" "$here/engine" && [ -d "$out/engine" ]; then return; fi
 	say "GStreamer's plug-ins"
 	local dir=$out/engine all=$out/engine-debs sub=usr/lib/aarch64-linux-gnu/gstreamer-1.0 deb package plugins plugin
 	rm -rf "$dir" "$all"
