@@ -29,16 +29,6 @@ func sending(t *testing.T, serial string, paths ...string) *box {
 	return b
 }
 
-// start boots the box again from its disk, as after a power cut.
-func (b *box) start(t *testing.T) {
-	t.Helper()
-	key := b.page.key
-	b.guest = boot(t, b.disk)
-	b.page = b.guest.page()
-	b.page.key = key
-	b.up(startLimit)
-}
-
 // media waits until the box's media plane says what is wanted.
 func (b *box) media(limit time.Duration, what string, want func(*control.Status) bool) control.Status {
 	b.t.Helper()

@@ -288,13 +288,6 @@ func (g *guest) boots() string {
 	return s
 }
 
-// said waits for something on the console.
-func (g *guest) said(what string, limit time.Duration) {
-	g.t.Helper()
-	re := regexp.MustCompile(what)
-	g.eventually(limit, "the console says "+what, func() bool { return re.MatchString(g.console()) })
-}
-
 func (g *guest) eventually(limit time.Duration, what string, done func() bool) {
 	g.t.Helper()
 	eventually(g.t, limit, what, done)

@@ -127,14 +127,6 @@ func (p *page) claim(code string) {
 	p.must("POST", "/api/v1/claim", map[string]string{"code": code, "user": user, "password": password}, nil)
 }
 
-func (p *page) login() {
-	p.t.Helper()
-	eventually(p.t, 2*time.Minute, "logged in", func() bool {
-		_, err := p.do("POST", "/api/v1/session", map[string]string{"user": user, "password": password}, nil)
-		return err == nil
-	})
-}
-
 // again is the page for somebody who has not been there: another key is taken.
 func (p *page) again() *page {
 	q := &page{t: p.t, base: p.base}
