@@ -85,7 +85,11 @@ type clockCopy struct {
 // Stats returns all that is known. What is copied while WriteTS has to wait is
 // about 100 bytes a PID and 60 KiB of cues; the rest is made of the copy.
 func (m *Monitor) Stats() Stats {
-	r := &raw{pids: make([]rawPID, 0, maxListed), clocks: make([]clockCopy, 0, maxClocks)}
+	m.mu.Lock()
+	pids, clocks := min(len(m.list), maxListed), len(m.clocks)
+	m.mu.Unlock()
+	// Without the lock: a stream of few PIDs needs a tenth of what the largest does.
+	r := &raw{pids: make([]rawPID, 0, pids), clocks: make([]clockCopy, 0, clocks)}
 	m.mu.Lock()
 	s := Stats{
 		At: m.now, Started: m.started, Synced: m.started && m.lost == 0, Since: m.resumed,

@@ -197,7 +197,7 @@ func run(l loaded, file, key, data string, stderr io.Writer) int {
 	// Packets allocate nothing; what is collected comes from reports and status, a
 	// few hundred kilobytes a second. Collecting early costs next to nothing and
 	// keeps the box within its 40 MB.
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(25)
 	srt.Startup()
 	defer srt.Cleanup()
 
