@@ -208,8 +208,22 @@ func german(t *testing.T, p *tab) {
 	p.until("the document's language", "document.documentElement.lang === 'de'")
 	p.visit("/")
 	p.sees("Eingang & Encoder")
-	p.js("(() => { const s = document.querySelector('.language select'); s.value = 'en'; s.dispatchEvent(new Event('change', {bubbles: true})); })()")
+	// Back as soon as the choice is drawn: what changes before the page has begun
+	// to watch must not be missed.
+	var script struct {
+		Identifier string `json:"identifier"`
+	}
+	p.call("Page.addScriptToEvaluateOnNewDocument", params{"source": `
+		new MutationObserver((_, o) => {
+			const s = document.querySelector(".language select");
+			if (!s) return;
+			o.disconnect();
+			s.value = "en";
+			s.dispatchEvent(new Event("change", {bubbles: true}));
+		}).observe(document, {childList: true, subtree: true});`}, &script)
+	p.visit("/")
 	p.sees("Input & encoder")
+	p.call("Page.removeScriptToEvaluateOnNewDocument", params{"identifier": script.Identifier}, nil)
 	p.visit("/")
 	p.until("the live view", "document.querySelector('.shell')")
 }

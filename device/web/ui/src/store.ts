@@ -25,12 +25,13 @@ export class Store<T> {
 /** The store's value; the component draws again whenever it changes. */
 export function useStore<T>(store: Store<T>): T {
   const [, draw] = useReducer((n: number) => n + 1, 0);
+  const drawn = store.value;
   useEffect(() => {
-    // What changed between drawing and watching would be missed otherwise.
-    const seen = store.value;
     const stop = store.watch(() => draw(undefined));
-    if (!Object.is(seen, store.value)) draw(undefined);
+    // Effects run after the picture is painted: what changed since it was drawn
+    // would be missed otherwise.
+    if (!Object.is(drawn, store.value)) draw(undefined);
     return stop;
   }, [store]);
-  return store.value;
+  return drawn;
 }
