@@ -24,6 +24,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"quartet/board"
+	"quartet/board/models"
 )
 
 var version = "unknown" // set by the linker
@@ -87,7 +90,8 @@ type env struct {
 	err    io.Writer
 	getenv func(string) string
 	now    func() time.Time
-	screen screen // what out is
+	board  func() (*board.Board, error) // this machine's, as models.Open
+	screen screen                       // what out is
 }
 
 // usageError is a mistake on the command line: exit code 2.
@@ -103,7 +107,8 @@ var errNotGood = errors.New("not good")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	e := &env{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now}
+	e := &env{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, now: time.Now,
+		board: func() (*board.Board, error) { return models.Open("/") }}
 	e.screen = newScreen(os.Stdout, e.getenv)
 	code := run(e, os.Args[1:])
 	stop()

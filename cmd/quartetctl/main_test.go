@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"quartet/board"
 	"quartet/device/config"
 	"quartet/device/control"
 	"quartet/device/health"
@@ -55,6 +56,11 @@ func call(t *testing.T, e *env, args ...string) result {
 	}
 	if e.now == nil {
 		e.now = func() time.Time { return epoch.Add(time.Hour) }
+	}
+	if e.board == nil { // no board, as far as these tests go
+		e.board = func() (*board.Board, error) {
+			return &board.Board{Model: "generic", Close: func() error { return nil }}, nil
+		}
 	}
 	if e.screen.width == 0 {
 		e.screen = screen{width: 80}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"time"
 
+	"quartet/board"
 	"quartet/device/identity"
 )
 
@@ -18,18 +20,27 @@ else: print the label now, and put it where whoever stands before the box can
 read it. Whoever has it can claim a box that has no user, also after a factory
 reset.
 
+Where the board has an identity memory that the factory has written, the serial
+number is the one in there; another one is refused. --memory writes it into a
+memory that is blank, and with --force into any.
+
 A box that is provisioned already is left alone, because the label on it would
 be wrong then; --force gives it another code.`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		file := f.String("file", "/etc/quartet/provision.v1.json", "write this provision `FILE`")
-		serial := f.String("serial", "", "serial `NUMBER`: 4 to 24 letters, digits and dashes (default: a random one)")
+		serial := f.String("serial", "", "serial `NUMBER`: 4 to 24 letters, digits and dashes (default: the one in the board's identity memory, else a random one)")
 		product := f.String("product", "", "`NAME` of the product on the label and the page")
-		force := f.Bool("force", false, "replace a provision file")
+		memory := f.Bool("memory", false, "also write the serial number into the board's identity memory")
+		force := f.Bool("force", false, "replace a provision file, and with --memory what the memory holds")
 		return func(e *env, args []string) error {
 			if len(args) > 0 {
 				return usagef("provision takes no arguments, and there is %q", args[0])
 			}
-			p, code, err := identity.NewProvision(*serial, *product, e.now())
+			engraved, err := engravedSerial(e, *serial, *memory, *force)
+			if err != nil {
+				return err
+			}
+			p, code, err := identity.NewProvision(engraved, *product, e.now())
 			if err != nil {
 				return usagef("provision: %v", err)
 			}
@@ -39,8 +50,84 @@ be wrong then; --force gives it another code.`,
 			case err != nil:
 				return err
 			}
+			// The memory last: should that fail, it is blank still, and the same
+			// command line with --force does the rest.
+			if *memory {
+				if err := engrave(e, p.Serial); err != nil {
+					return fmt.Errorf("%s is written, the identity memory is not: %w", *file, err)
+				}
+			}
 			_, err = fmt.Fprint(e.out, p.Label(code))
 			return err
 		}
 	},
+}
+
+// engravedSerial is the serial number that the box is to have: the wanted one,
+// which must be the identity memory's unless that is written anew, or else the
+// memory's; "" if nobody has given it one.
+func engravedSerial(e *env, wanted string, write, force bool) (string, error) {
+	b, err := e.board() // with an error, too: it may be about a light
+	defer b.Close()
+	switch {
+	case b.Identity == nil && write && err != nil:
+		return "", err
+	case b.Identity == nil && write:
+		return "", usagef("provision: --memory: a board of the model %s has no identity memory; leave it out", b.Model)
+	case b.Identity == nil, write && force:
+		return wanted, nil
+	}
+	const remedy = "write it anew with --memory --force"
+	content, err := b.Identity.Read()
+	if err != nil {
+		return "", err
+	}
+	id, err := board.ParseIdentity(content)
+	switch {
+	case errors.Is(err, board.ErrBlank):
+		return wanted, nil
+	case err != nil && wanted != "" && !write:
+		// Whoever names the number knows it; the memory may be another maker's.
+		_, err = fmt.Fprintf(e.err, "quartetctl: %v; it is left as it is\n", err)
+		return wanted, err
+	case err != nil && write:
+		return "", fmt.Errorf("%w; %s", err, remedy)
+	case err != nil:
+		return "", fmt.Errorf("%w; give --serial, or %s", err, remedy)
+	case wanted != "" && wanted != id.Serial:
+		return "", usagef("provision: --serial %q: the board's identity memory says %q; leave --serial out, or %s", wanted, id.Serial, remedy)
+	}
+	return id.Serial, nil
+}
+
+// engrave writes the identity memory, and reads it again. What else the factory
+// had written there stays.
+func engrave(e *env, serial string) error {
+	b, err := e.board()
+	defer b.Close()
+	if b.Identity == nil {
+		return fmt.Errorf("it is not there any more (%v)", err)
+	}
+	content, err := b.Identity.Read()
+	if err != nil {
+		return err
+	}
+	id, err := board.ParseIdentity(content)
+	if err != nil {
+		id = board.Identity{Made: e.now().UTC().Format(time.DateOnly)}
+	}
+	id.Model, id.Serial = b.Model, serial
+	if content, err = board.AppendIdentity(nil, id); err != nil {
+		return err
+	}
+	if err := b.Identity.Write(content); err != nil {
+		return err
+	}
+	if content, err = b.Identity.Read(); err != nil {
+		return err
+	}
+	if is, err := board.ParseIdentity(content); err != nil || is.Serial != serial {
+		return fmt.Errorf("it says %q after it was written (%v): is its write protection on?", is.Serial, err)
+	}
+	return nil
 }
