@@ -9,11 +9,14 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +25,7 @@ import (
 type Notifier struct {
 	conn  *net.UnixConn
 	every time.Duration // between feedings; 0: no watchdog
+	owed  atomic.Bool   // Ready could not be said yet
 }
 
 // FromEnvironment returns the Notifier that the service manager asked for, and
@@ -72,18 +76,35 @@ func (n *Notifier) Close() error {
 }
 
 // send never waits for long: a manager that does not read must not stop the
-// service.
-func (n *Notifier) send(state string) {
+// service. It tells whether the manager has the message.
+func (n *Notifier) send(state string) bool {
 	if n == nil {
-		return
+		return true
 	}
-	if n.conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) == nil {
-		_, _ = n.conn.Write([]byte(state)) // nobody to tell
+	// Tried at once, whatever the deadline: on a machine without time to spare that
+	// would have passed before the write began.
+	var err error
+	raw, failed := n.conn.SyscallConn()
+	if failed == nil {
+		failed = raw.Control(func(fd uintptr) { _, err = syscall.Write(int(fd), []byte(state)) })
 	}
+	if failed != nil || !errors.Is(err, syscall.EAGAIN) {
+		return failed == nil && err == nil // else there is nobody to tell
+	}
+	if n.conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) != nil {
+		return false
+	}
+	_, err = n.conn.Write([]byte(state))
+	return err == nil
 }
 
-// Ready says that the service does its work.
-func (n *Notifier) Ready() { n.send("READY=1") }
+// Ready says that the service does its work; if the manager does not listen now,
+// Feed says it again.
+func (n *Notifier) Ready() {
+	if n != nil {
+		n.owed.Store(!n.send("READY=1"))
+	}
+}
 
 // Stopping says that it ends as asked.
 func (n *Notifier) Stopping() { n.send("STOPPING=1") }
@@ -111,6 +132,9 @@ func (n *Notifier) Feed(ctx context.Context, turns func() uint64) {
 		}
 		if now := turns(); now != last {
 			last = now
+			if n.owed.Load() {
+				n.Ready()
+			}
 			n.send("WATCHDOG=1")
 		}
 	}

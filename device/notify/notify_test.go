@@ -213,3 +213,43 @@ func TestManagerThatHangs(t *testing.T) {
 		t.Fatalf("waited %v", d)
 	}
 }
+
+// A manager that does not read when the service becomes ready hears of it with a
+// later feeding: else it would end the service for never having become so.
+func TestReadyIsOwed(t *testing.T) {
+	m := listen(t)
+	n, err := New(m.name, 20*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	full := 0
+	for n.send("STATUS=busy") {
+		if full++; full > 10_000 {
+			t.Fatal("the queue does not fill")
+		}
+	}
+	begun := time.Now()
+	n.Ready()
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Fatalf("waited for %v", took)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	var turns atomic.Uint64
+	go func() {
+		defer close(done)
+		n.Feed(ctx, func() uint64 { return turns.Add(1) })
+	}()
+	ready := 0
+	for range full + 10 {
+		if m.next(t, 5*time.Second) == "READY=1" {
+			ready++
+		}
+	}
+	if ready != 1 {
+		t.Errorf("the manager was told %d times that it is ready, want once", ready)
+	}
+	cancel()
+	<-done
+}
