@@ -37,7 +37,7 @@ type Policy struct {
 	// MaxDefer is how far ahead an operator may defer. 0: 30 days.
 	MaxDefer time.Duration
 	// Trial: how long all must be well before it counts (0: 20 s), and how
-	// long a trial may take from the start of the process (0: 80 s). A broken
+	// long a trial may take from the start of the process (0: 60 s). A broken
 	// version is away within this and two boots.
 	Hold, Deadline time.Duration
 }
@@ -60,7 +60,7 @@ func (p Policy) withDefaults() Policy {
 	set(&p.HomePatience, 7*24*time.Hour)
 	set(&p.MaxDefer, 30*24*time.Hour)
 	set(&p.Hold, 20*time.Second)
-	set(&p.Deadline, 80*time.Second)
+	set(&p.Deadline, 60*time.Second)
 	if p.RateStreaming == 0 {
 		p.RateStreaming = 250_000
 	}
