@@ -16,6 +16,7 @@ const (
 	fallBacks    = 2                  // of a bundle until it is blocked
 	strikes      = 3                  // inconclusive trials that the old version showed to be the new one's fault
 	maxStarts    = 5                  // of the updater in one boot of a trial
+	maxReturns   = 3                  // from a version that was judged to the one before
 	maxSlow      = 7 * 24 * time.Hour // longest wait after inconclusive trials
 )
 
@@ -91,8 +92,17 @@ func (u *Updater) settleBoot(booted rauc.Slot) error {
 func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) error {
 	sameBoot := t.BootID == u.cfg.BootID
 	switch {
-	case booted.Name == t.ToSlot && t.Stage == StageDecided:
-		return nil // onTrial goes on with it
+	case booted.Name == t.ToSlot && t.Stage == StageDecided: // onTrial goes on with it
+		if t.StartedIn == u.cfg.BootID || t.Verdict.Outcome == Confirmed {
+			return nil
+		}
+		t.StartedIn = u.cfg.BootID
+		if t.Boots++; t.Boots > maxReturns {
+			// For ever from one slot to the other and back would be worse.
+			t.Verdict.Text += "; the version before does not start any more, so this one stays"
+			return u.over(ctx, t, t.Verdict)
+		}
+		return u.setTrial(&t)
 	case booted.Name == t.ToSlot:
 		t.Stage = StageTrial
 		if t.StartedIn != u.cfg.BootID {
@@ -109,8 +119,12 @@ func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) er
 	case t.Stage == StageDecided && t.Verdict.Outcome != Confirmed:
 		return u.over(ctx, t, t.Verdict)
 	case t.Stage == StageActivating:
-		// Cut short between two writes. Whether the boot loader knew of the new
-		// slot already, nobody can tell: it is begun again, and counted.
+		// Cut short between two writes. Whether the boot loader knows of the new
+		// slot already, nobody can tell: it is told of this one, or it would start
+		// the new one some day without a trial. Then it is begun again, and counted.
+		if err := u.mark(ctx, rauc.Active, booted.Name); err != nil {
+			return err
+		}
 		if err := u.change(func(s *State) {
 			if s.Candidate == nil || s.Candidate.Release.SHA256 != t.SHA256 {
 				return
@@ -152,30 +166,42 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	case t.Stage == StageDecided:
 		return u.goBack(ctx, t)
 	}
-	if pair := u.pair(); t.Lease && pair != nil && !time.Now().Before(u.nextRenew) {
-		u.nextRenew = time.Now().Add(renewEvery)
-		if err := pair.Acquire(ctx); err != nil {
-			u.log.Info("the sibling's lease could not be renewed", "error", err)
-		}
-	}
 	m := u.look(ctx)
 	now := time.Now()
 	if ctx.Err() != nil {
 		return tick
 	}
-	if !well(t.Before, m) {
-		u.wellSince = time.Time{}
-	} else if u.wellSince.IsZero() {
-		u.wellSince = now
-	}
+	// After the look: it may take long, and the trial is short.
+	defer u.renew(ctx, t)
+	isWell, v := well(t.Before, m), conclude(t.Before, m)
 	switch {
-	case !u.wellSince.IsZero() && now.Sub(u.wellSince) >= policy.Hold:
+	case isWell && u.wellSince.IsZero():
+		u.wellSince = now
+	case !isWell && u.unwell:
+		u.wellSince = time.Time{} // one bad look is forgiven: a path may falter with any version
+	}
+	u.unwell = !isWell
+	switch {
+	case isWell || v.Outcome != Broken:
+		u.brokenFrom = time.Time{}
+	case u.brokenFrom.IsZero():
+		u.brokenFrom = now
+	}
+	age := now.Sub(u.startedAt)
+	switch {
+	case isWell && now.Sub(u.wellSince) >= policy.Hold:
 		t.Verdict = Verdict{Confirmed, "what worked before works again"}
-	case now.Sub(u.startedAt) < policy.Deadline, !u.wellSince.IsZero():
+	case age < policy.Deadline, !u.wellSince.IsZero():
 		// One that has come up late gets its hold.
 		return tick
+	case v.Outcome == Broken && now.Sub(u.brokenFrom) >= policy.Hold/2:
+		t.Verdict = v
+	case age < policy.patience():
+		return tick
+	case v.Outcome == Broken: // only just now: that blocks nothing for ever
+		t.Verdict = Verdict{Inconclusive, v.Text}
 	default:
-		t.Verdict = conclude(t.Before, m)
+		t.Verdict = v
 	}
 	t.Stage = StageDecided
 	if u.setTrial(&t) != nil { // the disk: nothing is decided that would not be remembered
@@ -185,6 +211,18 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 		return tick
 	}
 	return 0
+}
+
+// renew has the sibling's lease last while a trial lasts.
+func (u *Updater) renew(ctx context.Context, t Trial) {
+	pair := u.pair()
+	if !t.Lease || pair == nil || time.Now().Before(u.nextRenew) {
+		return
+	}
+	u.nextRenew = time.Now().Add(renewEvery)
+	if err := pair.Acquire(ctx); err != nil {
+		u.log.Info("the sibling's lease could not be renewed", "error", err)
+	}
 }
 
 // keep makes the new version the one.
@@ -310,11 +348,18 @@ func (u *Updater) healthy(ctx context.Context) {
 	if after != nil {
 		switch {
 		case well(after.Before, m):
+			if u.afterSince.IsZero() {
+				u.afterSince = now
+			}
+			if now.Sub(u.afterSince) < policy.Hold { // as long as the new one had to
+				return
+			}
 			_ = u.change(func(s *State) { u.holdAgainst(s, *after) })
 		case now.Sub(u.startedAt) > policy.Deadline:
 			// The old version does no better: it was not the new one's fault.
 			_ = u.change(func(s *State) { s.Aftermath = nil })
 		default:
+			u.afterSince = time.Time{}
 			return
 		}
 	}

@@ -217,6 +217,13 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 		return err
 	}
 	if err := u.mark(ctx, rauc.Active, slot); err != nil {
+		// It may have been done all the same. Only when it is undone may the trial
+		// be forgotten: a new version must not start without one.
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), raucPatience)
+		defer cancel()
+		if undo := u.mark(back, rauc.Active, booted.Name); undo != nil {
+			return errors.Join(err, undo)
+		}
 		return errors.Join(err, u.setTrial(nil))
 	}
 	t.Stage = StageRestarting

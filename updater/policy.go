@@ -38,9 +38,13 @@ type Policy struct {
 	MaxDefer time.Duration
 	// Trial: how long all must be well before it counts (0: 20 s), and how
 	// long a trial may take from the start of the process (0: 60 s). A broken
-	// version is away within this and two boots.
+	// version is away within this and two boots. One that nobody can blame for
+	// what is missing has two thirds more: networks take their time.
 	Hold, Deadline time.Duration
 }
+
+// patience is how long a trial may take that is not the box's fault.
+func (p Policy) patience() time.Duration { return p.Deadline * 5 / 3 }
 
 func (p Policy) withDefaults() Policy {
 	set := func(d *time.Duration, v time.Duration) {

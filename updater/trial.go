@@ -106,8 +106,8 @@ func removeTrial(f durable.Folder) error {
 }
 
 // Unjudged tells whether a trial of a version is in a folder, and nobody has
-// decided on it yet. It is for a guard that restarts a box whose updater does
-// not run: the boot loader then goes back.
+// confirmed it yet, nor gone back. It is for a guard that restarts a box whose
+// updater does not run, or cannot restart it: the boot loader then goes back.
 func Unjudged(f durable.Folder, version string) (bool, error) {
 	data, err := f.Read(trialFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,5 +120,5 @@ func Unjudged(f durable.Folder, version string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return t.Stage != StageDecided && t.ToVersion.String() == version, nil
+	return (t.Stage != StageDecided || t.Verdict.Outcome != Confirmed) && t.ToVersion.String() == version, nil
 }

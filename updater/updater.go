@@ -78,6 +78,9 @@ type Updater struct {
 	settled    bool      // boot has been dealt with
 	markedGood bool      // in this boot
 	wellSince  time.Time // since when all has been well; zero: it is not
+	unwell     bool      // the look before this one was not well
+	brokenFrom time.Time // since when every look of a trial has shown a fault of the box's; zero: the last did not
+	afterSince time.Time // since when all that an inconclusive trial could not do has been well
 	startedAt  time.Time // of Run, by the process's clock
 	failing    int       // downloads in a row without progress
 	rebootAt   time.Time

@@ -234,7 +234,8 @@ func (p *plane) onAir() bool {
 const betweenLooks = 500 * time.Millisecond
 
 // onAir looks twice: a path whose far end has received no more in between has
-// carried nothing, though it may report.
+// carried nothing, though it may report. One that withholds its stream carries
+// nothing either.
 func onAir(ctx context.Context, status func(context.Context) (control.Status, error)) bool {
 	was, err := status(ctx)
 	if err != nil || was.Input.State != control.InputOK {
@@ -254,7 +255,10 @@ func onAir(ctx context.Context, status func(context.Context) (control.Status, er
 	is, err := status(ctx)
 	return err == nil && is.Input.State == control.InputOK && slices.ContainsFunc(is.Paths, func(s control.Path) bool {
 		before, reported := received[s.Name]
-		return pathOf(&s, s.Arrival != nil && reported && s.Arrival.Received > before).Up
+		if a := s.Arrival; a != nil && (!reported || a.Received <= before || a.LossPercent > deafLoss) {
+			return false
+		}
+		return !s.Shed && pathOf(&s, true, true).Up
 	})
 }
 

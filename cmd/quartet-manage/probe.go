@@ -41,12 +41,19 @@ type probe struct {
 	paths   map[string]lastPath
 	usedAt  time.Time
 	arrived map[string]arrived
+	left    map[string]left
 }
 
-// arrived is what a far end had received when that number last changed.
+// arrived is what a far end had counted when what it had received last changed.
 type arrived struct {
-	packets uint64
-	at      time.Time
+	packets, lost uint64
+	at            time.Time
+	deaf          bool // of what came since the change before, more was missing
+}
+
+// left is what a path that nobody reports on had counted at the look before.
+type left struct {
+	sent, dropped, connects uint64
 }
 
 // lastPath is what a path had counted at the look before.
@@ -71,7 +78,12 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 	case err == nil:
 		m.Answers, m.Input = true, s.Input.State == control.InputOK
 		for i := range s.Paths {
-			m.Paths = append(m.Paths, pathOf(&s.Paths[i], p.arrives(&s.Paths[i], time.Now())))
+			path := &s.Paths[i]
+			passes := p.leaves(path)
+			if path.Arrival != nil {
+				passes = p.arrives(path, time.Now())
+			}
+			m.Paths = append(m.Paths, pathOf(path, fed(&s), passes))
 		}
 		m.Strained = p.strained(&s)
 	case fresh:
@@ -83,34 +95,70 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 	return m, nil
 }
 
-// arrives tells whether the far end receives more and more packets. That it
-// reports is not enough: reports are small and need another way than media.
+// fed tells whether there is something to send. Without a feed a box that passes
+// it through may fill with null packets, at the rate that the feed last had: after
+// a restart it knows of none, and sends nothing.
+func fed(s *control.Status) bool { return s.Input.State == control.InputOK || s.Input.Engine != nil }
+
+// arrives tells whether the far end receives more and more packets, and most of
+// them. That it reports is not enough: reports are small and need another way than
+// media; and a few short packets may come through where full ones do not. The loss
+// is reckoned from one look to the next, so that it has no gaps.
 func (p *probe) arrives(s *control.Path, now time.Time) bool {
-	if s.Arrival == nil {
-		return false
-	}
+	a := s.Arrival
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	was, ok := p.arrived[s.Name]
-	if is := s.Arrival.Received; !ok || is != was.packets {
-		if p.arrived == nil {
-			p.arrived = map[string]arrived{}
-		}
-		was = arrived{is, now}
-		p.arrived[s.Name] = was
+	is := arrived{packets: a.Received, lost: a.LostHere, at: now}
+	switch {
+	case !ok:
+		is.deaf = a.LossPercent > deafLoss
+	case is.packets == was.packets:
+		is = was
+	case is.packets > was.packets && is.lost >= was.lost: // else the gateway has been started anew
+		lost, got := is.lost-was.lost, is.packets-was.packets
+		is.deaf = 100*lost > deafLoss*(lost+got)
 	}
-	return was.packets > 0 && now.Sub(was.at) < oldReport
+	if p.arrived == nil {
+		p.arrived = map[string]arrived{}
+	}
+	p.arrived[s.Name] = is
+	return is.packets > 0 && now.Sub(is.at) < oldReport && !is.deaf
+}
+
+// leaves tells of a path whose far end does not report whether what it is given
+// leaves the box: SRT takes packets also when it has to drop them later, and a
+// connection that carries nothing is made anew every few seconds.
+func (p *probe) leaves(s *control.Path) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was, ok := p.left[s.Name]
+	is := left{s.Sent, s.SendDropped, s.Connects}
+	if p.left == nil {
+		p.left = map[string]left{}
+	}
+	p.left[s.Name] = is
+	switch {
+	case !ok:
+		return true
+	case is.connects != was.connects:
+		return false
+	case is.sent < was.sent || is.dropped < was.dropped: // the media plane was started anew
+		return true
+	}
+	return 100*(is.dropped-was.dropped) <= deafLoss*(is.sent-was.sent)
 }
 
 // pathOf judges one path: it is up when packets leave on it, and where the far
-// end tells, when it says of late that they arrive, and most of them.
-func pathOf(s *control.Path, arrives bool) updater.Path {
-	up := s.State == control.PathUp && s.BitrateBPS > 0
+// end tells, when it says of late that they arrive (passes), and most of them.
+// Without a feed nothing need leave.
+func pathOf(s *control.Path, fed, passes bool) updater.Path {
+	up := s.State == control.PathUp && s.BitrateBPS > 0 && passes
 	switch a := s.Arrival; {
-	case s.Shed: // what it would carry is withheld on purpose
+	case s.Shed || !fed: // what it would carry is withheld on purpose
 		up = s.State == control.PathUp
 	case a != nil:
-		up = up && arrives && a.LossPercent <= deafLoss && a.AgeMS < float64(oldReport.Milliseconds())
+		up = up && a.AgeMS < float64(oldReport.Milliseconds())
 	case s.Profile == config.ProfileRTPFEC: // its far end would report
 		up = false
 	}

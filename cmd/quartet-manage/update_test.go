@@ -535,7 +535,12 @@ func TestPathOf(t *testing.T) {
 		"refused":                            {control.Path{State: control.PathConnecting, Reachable: true}, false, true},
 		"no answer":                          {control.Path{State: control.PathConnecting}, false, false},
 	} {
-		if p := pathOf(&c.path, (&probe{}).arrives(&c.path, time.Now())); p.Up != c.up || p.Reachable != c.reachable {
+		look := &probe{}
+		passes := look.leaves(&c.path)
+		if c.path.Arrival != nil {
+			passes = look.arrives(&c.path, time.Now())
+		}
+		if p := pathOf(&c.path, true, passes); p.Up != c.up || p.Reachable != c.reachable {
 			t.Errorf("%s: %+v", what, p)
 		}
 	}
@@ -649,6 +654,64 @@ func TestProbe(t *testing.T) {
 			}}
 		if m, err := p.Media(t.Context()); err != nil || !reflect.DeepEqual(m, c.want) {
 			t.Errorf("%s: %+v, %v", what, m, err)
+		}
+	}
+}
+
+// A few short packets among full ones that are lost are no stream, however the
+// looks fall between them.
+func TestArrivesWithoutGaps(t *testing.T) {
+	p, begun := &probe{}, time.Now()
+	look := func(at time.Duration, received, lost uint64) bool {
+		return p.arrives(&control.Path{Name: "1a", Arrival: &control.Arrival{Received: received, LostHere: lost}}, begun.Add(at))
+	}
+	look(0, 1000, 0)
+	for n := range uint64(10) { // one packet every two seconds; its loss is counted between the looks
+		at := time.Duration(n+1) * 2 * time.Second
+		if look(at, 1001+n, 200*(n+1)) {
+			t.Errorf("after %v one packet in 200 counts as a stream", at)
+		}
+	}
+	if !look(22*time.Second, 2000, 2300) { // 989 of 1,289
+		t.Error("a quarter lost, and it does not count")
+	}
+	if !look(24*time.Second, 10, 0) {
+		t.Error("a gateway that was started anew does not count")
+	}
+}
+
+// Where nobody reports: what SRT drops, and connections that are made anew.
+func TestLeaves(t *testing.T) {
+	p := &probe{}
+	for n, c := range []struct {
+		sent, dropped, connects uint64
+		want                    bool
+	}{
+		{100, 0, 1, true}, {200, 40, 1, true}, {300, 120, 1, false}, {400, 120, 1, true},
+		{500, 0, 2, false}, {600, 0, 2, true}, {10, 0, 1, false}, {20, 0, 1, true}, {5, 0, 1, true},
+	} {
+		if got := p.leaves(&control.Path{Name: "1a", Sent: c.sent, SendDropped: c.dropped, Connects: c.connects}); got != c.want {
+			t.Errorf("look %d, %+v: %t", n, c, got)
+		}
+	}
+}
+
+// A box that passes through and has no feed sends nothing after a restart, though
+// it filled in before.
+func TestNothingToSend(t *testing.T) {
+	path := control.Path{State: control.PathUp, Profile: config.ProfileRTPFEC, Arrival: &control.Arrival{AgeMS: 100}}
+	var s control.Status
+	for _, c := range []struct {
+		state  string
+		engine bool
+		up     bool
+	}{{control.InputWaiting, false, true}, {control.InputLost, false, true}, {control.InputOK, false, false}, {control.InputLost, true, false}} {
+		s.Input.State, s.Input.Engine = c.state, nil
+		if c.engine { // it has a slate
+			s.Input.Engine = &control.Engine{}
+		}
+		if got := pathOf(&path, fed(&s), false); got.Up != c.up {
+			t.Errorf("%+v: %+v", c, got)
 		}
 	}
 }

@@ -309,7 +309,7 @@ var updateGuardCommand = command{
 	short: "tell whether a trial is left without a judge",
 	long: `
 Looks into the updater's FOLDER, and exits with 1 if VERSION, which runs, is on
-trial there and nobody has decided on it. For a timer of the image that restarts
+trial there and nobody has confirmed it. For a timer of the image that restarts
 the box some minutes after its start, should the new version's updater not run:
 the boot loader then goes back. It needs no updater.`,
 	flags: func(*flag.FlagSet) func(*env, []string) error {
@@ -322,7 +322,7 @@ the boot loader then goes back. It needs no updater.`,
 				return err
 			}
 			if left {
-				fmt.Fprintf(e.out, "version %s is on trial, and nobody has decided on it\n", clean(args[1]))
+				fmt.Fprintf(e.out, "version %s is on trial, and nobody has confirmed it\n", clean(args[1]))
 				return errNotGood
 			}
 			return nil

@@ -189,8 +189,9 @@ func TestUpdateCommands(t *testing.T) {
 		t.Errorf("no trial: %d %s", r.code, r.err)
 	}
 	for text, want := range map[string][2]int{
-		`{"id":"a","stage":"trial","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0"}`:   {1, 0},
-		`{"id":"a","stage":"decided","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0"}`: {0, 0},
+		`{"id":"a","stage":"trial","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0"}`:                                     {1, 0},
+		`{"id":"a","stage":"decided","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0","verdict":{"outcome":"confirmed"}}`: {0, 0},
+		`{"id":"a","stage":"decided","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0","verdict":{"outcome":"failed"}}`:    {1, 0},
 		`{`: {1, 1},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "trial.json"), []byte(text), 0o600); err != nil {

@@ -1,0 +1,172 @@
+package updater
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"quartet/device/durable"
+	"quartet/device/durable/powercut"
+	"quartet/updater/trust"
+)
+
+// What a trial forgives, and how long it waits. ages are from the new version's
+// first look on.
+func TestTrialsLooks(t *testing.T) {
+	deaf := []Path{{"1a", false, true}, {"1b", true, true}} // the far end answers, and nothing arrives
+	dark := []Path{{"1a", false, false}, {"1b", false, false}}
+	up := []Path{{"1a", true, true}, {"1b", true, true}}
+	for name, tc := range map[string]struct {
+		paths       func(age time.Duration) []Path
+		outcome     Outcome
+		after, till time.Duration // of the verdict, from the first look on
+	}{
+		"falters now and then": {func(age time.Duration) []Path {
+			if age/tick%5 == 3 {
+				return deaf
+			}
+			return up
+		}, Confirmed, 20 * time.Second, 30 * time.Second},
+		"deaf from the start": {func(time.Duration) []Path { return deaf }, Broken, 58 * time.Second, 64 * time.Second},
+		"comes up at the last moment, in two steps": {func(age time.Duration) []Path {
+			switch {
+			case age < 57*time.Second:
+				return dark
+			case age < 64*time.Second:
+				return deaf
+			}
+			return up
+		}, Confirmed, 82 * time.Second, 90 * time.Second},
+		"the network takes its time": {func(age time.Duration) []Path {
+			if age < 85*time.Second {
+				return dark
+			}
+			return up
+		}, Confirmed, 103 * time.Second, 110 * time.Second},
+		"no network": {func(time.Duration) []Path { return dark }, Inconclusive, 98 * time.Second, 104 * time.Second},
+		"now the box's fault, now not": {func(age time.Duration) []Path {
+			if age/tick%2 == 0 {
+				return dark
+			}
+			return deaf
+		}, Inconclusive, 98 * time.Second, 104 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := rigged(t)
+				var begun, decided time.Time
+				r.media = func(v string) Media {
+					m := allUp(v)
+					if v == "1.1.0" && decided.IsZero() {
+						if begun.IsZero() {
+							begun = time.Now()
+						}
+						m.Paths = tc.paths(time.Since(begun))
+					}
+					return m
+				}
+				r.publish("1.1.0", trust.Custom{})
+				r.start()
+				defer func() { r.stop() }()
+				r.until(30*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
+				r.until(10*time.Minute, "decided", func(s Status) bool {
+					return s.Version == "1.1.0" && (s.Trial == nil || s.Trial.Stage == StageDecided)
+				})
+				took := time.Since(begun)
+				r.set(func() { decided = time.Now() })
+				r.until(10*time.Minute, "over", func(s Status) bool { return s.Trial == nil })
+				if got, want := fmt.Sprint(r.outcomes()), fmt.Sprintf("[%s 1.1.0]", tc.outcome); got != want || took < tc.after || took > tc.till {
+					t.Errorf("%s after %v, want %s after %v to %v", got, took, want, tc.after, tc.till)
+				}
+			})
+		})
+	}
+}
+
+// The version before does not start any more: the new one, broken or not, is all
+// there is. It does not go back for ever.
+func TestNothingToGoBackTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		r.media = func(v string) Media {
+			m := allUp(v)
+			if v == "1.1.0" {
+				m.Paths[0].Up = false
+			}
+			return m
+		}
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(30*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
+		r.crash["1.0.0"] = true
+		r.until(time.Hour, "it stays", runs("1.1.0"))
+		boots := r.reboots
+		r.pass(24 * time.Hour)
+		if r.reboots != boots {
+			t.Errorf("started %d times more", r.reboots-boots)
+		}
+		said := slices.ContainsFunc(r.u.state.History, func(e Entry) bool { return strings.Contains(e.Text, "does not start any more") })
+		if got := fmt.Sprint(r.outcomes()); got != "[failed 1.1.0]" || !said {
+			t.Errorf("%s: %+v", got, r.u.state.History)
+		}
+	})
+}
+
+// RAUC fails to make the slot the next to boot, or says so: the one that runs is
+// made so before the trial is forgotten.
+func TestActivationIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		failed := false
+		r.rauc.Step = func(what string) error {
+			if what == "mark active B" && !failed {
+				failed = true
+				return errors.New("fw_setenv failed")
+			}
+			return nil
+		}
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(60*time.Hour, "at 1.1.0", runs("1.1.0"))
+		if m := r.rauc.Marks(); !failed || !slices.Contains(m, "active rootfs.0") {
+			t.Errorf("marks %v", m)
+		}
+	})
+}
+
+// The guard restarts a box whose trial has no verdict, and one that was told to go
+// and is still there; not one that is confirmed, and not another version.
+func TestUnjudged(t *testing.T) {
+	for _, c := range []struct {
+		stage   Stage
+		outcome Outcome
+		version string
+		want    bool
+	}{
+		{StageTrial, Undecided, "1.1.0", true},
+		{StageRestarting, Undecided, "1.1.0", true},
+		{StageTrial, Undecided, "1.0.0", false},
+		{StageDecided, Broken, "1.1.0", true},
+		{StageDecided, Inconclusive, "1.1.0", true},
+		{StageDecided, Inconclusive, "1.0.0", false},
+		{StageDecided, Confirmed, "1.1.0", false},
+	} {
+		var f durable.Folder = powercut.New()
+		v, err := trust.ParseVersion("1.1.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := saveTrial(f, Trial{ID: "1", Stage: c.stage, FromSlot: "rootfs.0", ToSlot: "rootfs.1", ToVersion: v, Verdict: Verdict{Outcome: c.outcome}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Unjudged(f, c.version); err != nil || got != c.want {
+			t.Errorf("%s, %q, %s runs: %t, %v", c.stage, c.outcome, c.version, got, err)
+		}
+	}
+}
