@@ -64,7 +64,7 @@ var directions = []struct {
 
 	// Programs choose the concrete kinds. The operator's tool brings the demo
 	// along; no other program depends on tests.
-	{"cmd/quartetctl", []string{"capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/...", "tests/demo"}},
+	{"cmd/quartetctl", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/...", "tests/demo"}},
 	{"cmd/...", []string{"board/...", "capture/...", "cmd/internal/...", "device/...", "fec/...", "updater/...", "uplink/..."}},
 	// A tool of the release, not of the box.
 	{"buildroot/sbom", nil},
