@@ -265,6 +265,8 @@ func TestFlows(t *testing.T) {
 		if strings.Contains(ada.text(), "nobody is at home") {
 			t.Error("the page shows a passphrase")
 		}
+		// What an error opened stays open: 1b, from before.
+		ada.js("[...document.querySelectorAll('.disclosure[aria-expanded=true]')].filter(d => d.textContent.trim() === '1b').forEach(d => d.click())")
 		ada.press("Remove this path")
 		ada.sees("Remove path 3a?") // the dialog's button has the same name
 		ada.press("Remove this path")
@@ -336,6 +338,39 @@ func TestFlows(t *testing.T) {
 			}
 			return true
 		})
+	})
+
+	part("a number key by key; the calculator saves nothing", func(t *testing.T) {
+		ada.view("destinations", "Destinations")
+		was, err := os.Stat(b.file("etc/box.v1.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const loss = "[...document.querySelectorAll('.fields.compact label')].find(l => l.textContent.includes('Loss to withstand')).control"
+		ada.until("the calculator", loss)
+		ada.js("(() => { const f = " + loss + "; f.focus(); f.select(); })()")
+		for _, key := range "0.05" {
+			ada.insert(string(key))
+			time.Sleep(50 * time.Millisecond) // drawn in between
+		}
+		ada.until("0.05", loss+".value === '0.05'")
+		ada.key("Enter", 13)
+		time.Sleep(time.Second)
+		if is, err := os.Stat(b.file("etc/box.v1.json")); err != nil || !is.ModTime().Equal(was.ModTime()) {
+			t.Errorf("Enter in the calculator has saved the document (%v)", err)
+		}
+	})
+
+	part("a draft outlives its view", func(t *testing.T) {
+		ada.view("input", "Input & encoder")
+		ada.view("destinations", "Destinations")
+		ada.fill("Total latency", "611")
+		ada.sees("1 change, not saved")
+		ada.view("history", "History")
+		ada.view("destinations", "Destinations")
+		ada.until("the draft", "field('Total latency').value === '611'")
+		ada.press("Discard")
+		ada.sees("No changes")
 	})
 
 	part("support bundle", func(t *testing.T) {
@@ -440,6 +475,17 @@ func TestFlows(t *testing.T) {
 		vic.view("destinations", "Destinations")
 		vic.sees("To change this you need the role admin.")
 		vic.until("fields that are locked", "field('Total latency').disabled && !document.querySelector('.save-bar')")
+		// A new password ends the other sessions, and not this one.
+		vic.view("account", "Your account")
+		vic.fill("Present password", another)
+		vic.fill("New password", "seven brown otters sing")
+		vic.fill("New password again", "seven brown otters sing")
+		vic.press("Change password")
+		vic.sees("The password is changed")
+		time.Sleep(2500 * time.Millisecond) // the event stream looks every second
+		vic.misses("Your session has ended")
+		vic.view("live", "Live")
+		vic.until("live values", "document.querySelector('tr.path .number')")
 		ada.view("audit", "Audit log")
 		ada.sees("config.save")
 		ada.sees("vic")

@@ -2,14 +2,14 @@
 // state is, and whether what is shown is fresh.
 import type { ComponentType, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, get, session, signedOut } from "./api";
+import { call, get, Problem, session, signedOut } from "./api";
 import { may } from "./form";
 import { clock } from "./format";
 import { languages, setLanguage, t, useLanguage, type Key, type Language } from "./i18n";
 import { live, start, stop } from "./live";
 import { Store, useStore } from "./store";
 import type { Overview, Role, Session, State } from "./types";
-import { Badge, Button, Dialog, Loading, Note, Sayings, Shape, type Level } from "./ui";
+import { Badge, Button, Dialog, Loading, Note, problemText, say, Sayings, Shape, type Level } from "./ui";
 import { Claim, Login } from "./views/entry";
 import LiveView from "./views/live";
 
@@ -265,13 +265,24 @@ function Idle() {
   const used = useRef(performance.now());
   const told = useRef(performance.now());
   const idle = (s?.idle_s ?? 900) * 1000;
+  const asking = useRef(false); // the dialog is there: only its buttons answer it
+  asking.current = left !== null;
   const stay = () => {
     told.current = used.current = performance.now();
     setLeft(null);
-    get("/settings").catch(() => undefined);
+    get("/settings")
+      .then(() => get<Session>("/session"))
+      .then(
+        // How long it lasts now: a page that was loaded again knew what was left of it.
+        (n) => {
+          if (session.value.session) session.update({ session: n });
+        },
+        () => undefined,
+      );
   };
   useEffect(() => {
     const active = () => {
+      if (asking.current) return;
       const now = performance.now();
       used.current = now;
       if (now - told.current > Math.min(60_000, idle / 4)) stay();
@@ -304,8 +315,13 @@ function Idle() {
 export async function leave(everywhere = false): Promise<void> {
   try {
     await call("DELETE", "/session" + (everywhere ? "?everywhere=true" : ""));
-  } finally {
-    signedOut("left");
-    location.hash = "";
+  } catch (e) {
+    if (!(e instanceof Problem && e.status === 401)) {
+      // The session lives on at the box: nobody is told otherwise.
+      say(problemText(e).title, "critical");
+      return;
+    }
   }
+  signedOut("left");
+  location.hash = "";
 }

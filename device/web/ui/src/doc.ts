@@ -148,3 +148,10 @@ export function field(schema: Schema | null, path: string): Field | undefined {
 
 /** A secret that is there and not shown. */
 export const kept = "(set)";
+
+/** What is typed as a number. What is none goes to the box as it is, and comes
+ * back as an error at its field. */
+export function readNumber(typed: string): Json | undefined {
+  const s = typed.trim().replace(",", ".");
+  return s === "" ? undefined : /^-?\d+(\.\d+)?$/.test(s) ? Number(s) : s;
+}

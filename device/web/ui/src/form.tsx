@@ -4,7 +4,7 @@
 import { createContext, type ComponentChildren } from "preact";
 import { useContext, useEffect, useId, useRef, useState } from "preact/hooks";
 import { call, get, Problem, session } from "./api";
-import { at, differences, field, kept, merge, put, same, type Merge, type Schema } from "./doc";
+import { at, differences, field, kept, merge, put, readNumber, same, type Merge, type Schema } from "./doc";
 import { moment } from "./format";
 import { maybe, t } from "./i18n";
 import { live } from "./live";
@@ -189,7 +189,9 @@ export function TextField(p: FieldProps & { mono?: boolean; placeholder?: string
 
 export function NumberField(p: FieldProps & { fallback?: string }) {
   const form = useForm();
-  const v = at(form.doc, p.path);
+  const v = at(form.doc, p.path) ?? undefined;
+  // The text is kept as long as it means the value: "0.0" is on its way to 0.05.
+  const [text, setText] = useState("");
   const f = field(form.schema, p.path);
   const range = f?.minimum !== undefined && f.maximum !== undefined ? `${f.minimum} … ${f.maximum}` : "";
   return (
@@ -197,12 +199,10 @@ export function NumberField(p: FieldProps & { fallback?: string }) {
       {(c) => (
         <input id={c.id} aria-describedby={c.described} aria-invalid={c.invalid || undefined} disabled={c.disabled} inputMode={(f?.minimum ?? 0) < 0 ? "text" : "decimal"}
           autocomplete="off" title={range} placeholder={p.fallback ?? (f?.default !== undefined ? String(f.default) : "")}
-          value={v === undefined || v === null ? "" : String(v)}
+          value={readNumber(text) === v ? text : v === undefined ? "" : String(v)}
           onInput={(e) => {
-            // What is no number goes to the box as it is, and comes back as an
-            // error at this field.
-            const s = e.currentTarget.value.trim().replace(",", ".");
-            form.set(p.path, s === "" ? undefined : /^-?\d+(\.\d+)?$/.test(s) ? Number(s) : s);
+            setText(e.currentTarget.value);
+            form.set(p.path, readNumber(e.currentTarget.value));
           }} />
       )}
     </Frame>
@@ -325,8 +325,13 @@ export function ListField(p: FieldProps & { placeholder?: string; lines?: boolea
 export function More({ title, paths, children }: { title: string; paths?: string[]; children: ComponentChildren }) {
   const form = useForm();
   const hit = form.errors.some((e) => paths?.some((p) => belongs(p, e.path)));
+  const details = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    // It stays open when the error is mended: somebody writes in it.
+    if (hit && details.current) details.current.open = true;
+  }, [hit]);
   return (
-    <details class="more" open={hit || undefined}>
+    <details class="more" ref={details}>
       <summary>{title}</summary>
       <div class="more-body">{children}</div>
     </details>
@@ -385,6 +390,13 @@ interface Conflict extends Merge {
   who: string;
 }
 
+let left: Left | null = null;
+
+interface Left {
+  base: { revision: string; doc: Doc };
+  doc: Doc;
+}
+
 /** A draft of the configuration with everything around it: loading, checking
  * while one types, saving, errors, and what to do when somebody else saved
  * first. */
@@ -393,8 +405,9 @@ export function ConfigForm({ children, title }: { children: (d: Draft) => Compon
   const sch = useStore(schema);
   const overview = useStore(live).overview;
   const [failed, setFailed] = useState<unknown>(null);
-  const [base, setBase] = useState<{ revision: string; doc: Doc } | null>(null);
-  const [doc, setDoc] = useState<Doc | null>(null);
+  // A draft outlives its view: whoever looks something up comes back to it.
+  const [base, setBase] = useState<{ revision: string; doc: Doc } | null>(left?.base ?? null);
+  const [doc, setDoc] = useState<Doc | null>(left?.doc ?? null);
   const [errors, setErrors] = useState<Issue[]>([]);
   const [saving, setSaving] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
@@ -407,6 +420,11 @@ export function ConfigForm({ children, title }: { children: (d: Draft) => Compon
     loadConfig().catch(setFailed);
   }, []);
   const dirty = !!base && !!doc && !same(base.doc, doc);
+  const mine = useRef<Left | null>(null);
+  mine.current = dirty ? { base, doc } : null;
+  useEffect(() => () => {
+    left = session.value.session ? mine.current : null;
+  }, []);
   useEffect(() => {
     // A draft that is not touched follows the box.
     if (cfg && (!base || (!dirty && cfg.revision !== base.revision))) {
@@ -457,7 +475,8 @@ export function ConfigForm({ children, title }: { children: (d: Draft) => Compon
       setErrors([]);
       const now = await call<ConfigAnswer>("GET", "/config");
       setBase({ revision: now.data.revision, doc: now.data.document });
-      setDoc(now.data.document);
+      // What was typed while it was saved stays a draft.
+      setDoc((d) => (d && d !== doc ? merge(doc, d, now.data.document).merged : now.data.document));
       config.set({ revision: now.data.revision, document: now.data.document, warnings: now.data.warnings ?? [] });
       const changed = a.data.changed ?? [];
       if (a.data.note) say(a.data.note, "info");

@@ -42,12 +42,14 @@ function keep<T>(list: T[], v: T): T[] {
 
 function trace(old: Trace | undefined, p: PathStatus, now: number): Trace {
   const up = p.state === "up";
-  const total = p.arrival?.merged.lost_total;
-  let lost = old?.lost ?? [];
+  // A path that is down, or whose gateway is silent, keeps its last report.
+  const report = p.arrival;
+  const total = up && report && report.age_ms <= staleAfter ? report.merged.lost_total : undefined;
+  let lost = (old?.lost ?? []).filter((x) => now - x.at <= traceLength * 1000);
   if (total !== undefined) {
     // A gateway that started again counts from zero.
     if (lost.length && total < (lost[lost.length - 1]?.total ?? 0)) lost = [];
-    lost = keep(lost, { at: now, total });
+    lost = [...lost, { at: now, total }];
   }
   return {
     bitrate: keep(old?.bitrate ?? [], up ? p.bitrate_bps : null),
@@ -57,10 +59,10 @@ function trace(old: Trace | undefined, p: PathStatus, now: number): Trace {
 }
 
 /** Packets that the path's gateway had to leave out in the time that the
- * trace covers. */
+ * trace covers; null if it does not say so any more. */
 export function lostOfLate(t: Trace | undefined): number | null {
   const first = t?.lost[0], last = t?.lost[t.lost.length - 1];
-  return first && last ? last.total - first.total : null;
+  return first && last && live.value.at - last.at <= staleAfter ? last.total - first.total : null;
 }
 
 function take(o: Overview): void {

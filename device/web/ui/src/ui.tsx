@@ -197,6 +197,7 @@ export function Confirm(p: { title: string; children: ComponentChildren; action:
   const id = useId();
   const go = async (e: Event) => {
     e.preventDefault();
+    e.stopPropagation(); // or a form around it would be sent as well
     if (busy || (p.word !== undefined && typed.trim() !== p.word)) return;
     setBusy(true);
     setError(null);

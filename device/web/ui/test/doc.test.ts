@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { at, differences, field, join, merge, put, steps } from "../src/doc";
+import { at, differences, field, join, merge, put, readNumber, steps } from "../src/doc";
 import type { Doc } from "../src/types";
 
 const base: Doc = {
@@ -75,4 +75,8 @@ test("the schema is followed through references", () => {
   };
   assert.equal(field(schema, "paths[3].leg")?.maximum, 8);
   assert.equal(field(schema, "paths[3].no"), undefined);
+});
+
+test("what is typed as a number", () => {
+  for (const [typed, want] of [["", undefined], [" 7 ", 7], ["0.", "0."], ["0.0", 0], ["0,05", 0.05], ["-3", -3], ["1e3", "1e3"], ["x", "x"]] as const) assert.equal(readNumber(typed), want, typed);
 });

@@ -1,12 +1,13 @@
 // One's own password and sessions.
 import { useState } from "preact/hooks";
-import { call, Problem, session } from "../api";
+import { call, get, Problem, session } from "../api";
 import { leave } from "../app";
 import { put } from "../doc";
 import { ErrorSummary, FormOver, TextField } from "../form";
 import { moment } from "../format";
 import { t, useLanguage } from "../i18n";
-import type { Doc, Issue } from "../types";
+import { start, stop } from "../live";
+import type { Doc, Issue, Session } from "../types";
 import { Button, Panel, ProblemNote, say } from "../ui";
 
 export default function AccountView() {
@@ -26,8 +27,10 @@ export default function AccountView() {
       return;
     }
     setBusy(true);
+    stop(); // the events belong to the session that ends with the old password
     try {
       await call("PUT", "/session/password", { old: doc["old"] ?? "", new: doc["new"] ?? "" });
+      session.update({ session: await get<Session>("/session") });
       setDoc({});
       say(t("password.changed"));
     } catch (x) {
@@ -35,6 +38,7 @@ export default function AccountView() {
       else setError(x);
     } finally {
       setBusy(false);
+      if (session.value.session) start(null);
     }
   };
   return (

@@ -93,7 +93,8 @@ export function Calculator({ doc, paths, worstRTT }: { doc: Doc; paths: number; 
         {t("calculator.help")} {worstRTT > 0 && t("calculator.rtt", { n: Math.ceil(worstRTT) })}
       </p>
       <FormOver doc={q} errors={errors} disabled={!may("operator")} set={(p, v) => setQ((d) => put(d, p, v) as Doc)}>
-        <div class="fields compact">
+        {/* It lies in the form that saves: Enter is not to save here. */}
+        <div class="fields compact" onKeyDown={(e) => { if (e.key === "Enter") e.preventDefault(); }}>
           <NumberField path="latency_ms" label={t("output.latency")} unit="ms" />
           <NumberField path="overhead_percent" label={t("output.overhead")} unit="%" />
           <NumberField path="max_bitrate_kbps" label={t("output.max")} unit="kbit/s" />

@@ -1,6 +1,6 @@
 // Where the stream goes: one pasted line is a destination. A path that is
 // edited leaves the others as they run.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
 import { at } from "../doc";
 import { choices, ConfigForm, may, More, NumberField, SchemaFields, SecretField, SelectField, TextField, useForm, type Draft } from "../form";
@@ -144,6 +144,12 @@ function PathCard({ d, i, p, open, toggle, removed }: { d: Draft; i: number; p: 
   const name = String(p["name"] ?? i + 1);
   const base = `paths[${i}]`;
   const bad = form.errors.some((e) => e.path.startsWith(base));
+  // Opened by an error, it stays open when that is mended: somebody writes in it.
+  const [held, hold] = useState(false);
+  useEffect(() => {
+    if (bad) hold(true);
+  }, [bad]);
+  const shown = open || bad || held;
   const links = (useStore(live).overview?.network.links ?? []).map((l) => l.name);
   const profile = String(p["profile"] ?? "rtp-fec");
   const preflight = async () => {
@@ -157,10 +163,10 @@ function PathCard({ d, i, p, open, toggle, removed }: { d: Draft; i: number; p: 
   };
   const up = now?.state === "up";
   return (
-    <li class={"path-card" + (open || bad ? " open" : "")}>
+    <li class={"path-card" + (shown ? " open" : "")}>
       <div class="path-card-head">
         <h3>
-          <button type="button" class="disclosure" aria-expanded={open || bad} onClick={toggle}>
+          <button type="button" class="disclosure" aria-expanded={shown} onClick={() => (held && !open ? hold(false) : toggle())}>
             <svg viewBox="0 0 12 12" aria-hidden="true">
               <path d="M4 2l4 4-4 4" />
             </svg>
@@ -189,7 +195,7 @@ function PathCard({ d, i, p, open, toggle, removed }: { d: Draft; i: number; p: 
           {flight.result && <PreflightResult r={flight.result} />}
         </div>
       )}
-      {(open || bad) && (
+      {shown && (
         <div class="path-edit">
           <div class="fields">
             <TextField path={base + ".name"} label={t("path.name")} help={t("path.name.help")} width="short" required />

@@ -147,9 +147,11 @@ function Picture({ alt, live: on, input }: { alt: string; live: boolean; input: 
   const [why, setWhy] = useState("");
   const [at, setAt] = useState(0);
   const [age, setAge] = useState(0);
+  const shown = useRef(0); // when a picture was drawn last
+  const aged = () => (shown.current ? Math.round((performance.now() - shown.current) / 1000) : 0);
   useEffect(() => {
     if (!on) return;
-    let stopped = false, etag = "", shown = 0;
+    let stopped = false, etag = "";
     let timer: ReturnType<typeof setTimeout>;
     const stop = new AbortController();
     const next = async () => {
@@ -165,16 +167,17 @@ function Picture({ alt, live: on, input }: { alt: string; live: boolean; input: 
           c.height = bitmap.height;
           c.getContext("2d")?.drawImage(bitmap, 0, 0);
           bitmap.close();
-          shown = performance.now();
+          shown.current = performance.now();
           setThere(true);
-          setAt(shown);
+          setAt(shown.current);
         }
         setWhy("");
-        setAge(shown ? Math.round((performance.now() - shown) / 1000) : 0);
+        setAge(aged());
       } catch (e) {
         if (stopped) return;
         wait = 5000;
         if (e instanceof Problem && e.status === 404) setThere(false);
+        setAge(aged()); // what is shown is not fresh, whatever the reason
         setWhy(e instanceof Problem ? e.detail : "");
       }
       if (!stopped) timer = setTimeout(next, document.hidden ? 5000 : wait);

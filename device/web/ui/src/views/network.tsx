@@ -2,7 +2,7 @@
 // itself unless it is confirmed over the box's new address.
 import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
-import { at, put, same } from "../doc";
+import { at, merge, put, same } from "../doc";
 import { CheckField, ErrorSummary, FormOver, ListField, NumberListField, may, More, NeedsRole, NumberField, SelectField, TextField, useForm } from "../form";
 import { mbps, num } from "../format";
 import { t, useLanguage } from "../i18n";
@@ -31,6 +31,12 @@ export default function NetworkView() {
       setDoc(a.data.settings);
       setFailed(null);
     }, setFailed);
+  // Takes what holds now as the base, and leaves what is typed here.
+  const follow = () =>
+    call<NetworkConfig>("GET", "/network").then((a) => {
+      setBase({ settings: a.data.settings, etag: a.etag });
+      setDoc((d) => (base && d ? merge(base.settings, d, a.data.settings).merged : a.data.settings));
+    }, () => undefined);
   useEffect(() => void load(), []);
   const dirty = !!base && !!doc && !same(base.settings, doc);
   const submit = async (e: Event) => {
@@ -41,15 +47,16 @@ export default function NetworkView() {
     setError(null);
     try {
       const a = await call<Trial>("PUT", "/network", doc, { ifMatch: base.etag });
-      if (a.data.token) setTrial(a.data);
-      else say(t("network.same"), "info");
-      // Where the address stays, the new settings are shown at once.
-      void load();
+      if (a.data.token) setTrial(a.data); // what was typed stays, should it be taken back
+      else {
+        say(t("network.same"), "info");
+        void load();
+      }
     } catch (x) {
       if (x instanceof Problem && x.errors.some((i) => i.path)) setErrors(x.errors);
       else if (x instanceof Problem && x.status === 412) {
         setError(x);
-        void load();
+        await follow();
       } else setError(x);
     } finally {
       setBusy(false);
@@ -62,7 +69,11 @@ export default function NetworkView() {
         <h1>{t("nav.network")}</h1>
         <NeedsRole role="admin" />
       </div>
-      <PendingPanel pending={pending} trial={trial} done={() => { setTrial(null); void load(); }} />
+      <PendingPanel pending={pending} trial={trial} done={(kept) => {
+        if (kept) void load();
+        else void follow();
+        setTrial(null);
+      }} />
       {state && <Links s={state} />}
       {!base || !doc ? (
         <Loading error={failed} />
@@ -108,10 +119,9 @@ export default function NetworkView() {
 }
 
 /** How long is left, where to go, keep or revert. */
-function PendingPanel({ pending, trial, done }: { pending: Pending | null; trial: Trial | null; done: () => void }) {
+function PendingPanel({ pending, trial, done }: { pending: Pending | null; trial: Trial | null; done: (kept: boolean) => void }) {
   const stale = useStore(live).stale;
   const token = trial?.token ?? fromLink();
-  const deadline = trial ? new Date(trial.deadline).getTime() : 0;
   const [at, setAt] = useState({ left: pending?.remaining_s ?? 0, seen: performance.now() });
   const [, tick] = useState(0);
   const [error, setError] = useState<unknown>(null);
@@ -123,16 +133,20 @@ function PendingPanel({ pending, trial, done }: { pending: Pending | null; trial
       setWas(true);
     } else if (was && !stale) {
       setWas(false);
-      done();
+      done(false);
     }
   }, [pending?.remaining_s, !pending]);
+  useEffect(() => {
+    if (trial) setAt({ left: trial.remaining_s, seen: performance.now() });
+  }, [trial]);
   useEffect(() => {
     if (!pending && !trial) return;
     const timer = setInterval(() => tick((n) => n + 1), 500);
     return () => clearInterval(timer);
   }, [!pending, !trial]);
   if (!pending && !trial) return null;
-  const left = Math.max(0, Math.round(pending && !stale ? at.left - (performance.now() - at.seen) / 1000 : (deadline - Date.now()) / 1000));
+  // By this browser's own count: the box's clock may be another one.
+  const left = Math.max(0, Math.round(at.left - (performance.now() - at.seen) / 1000));
   const addresses = (pending?.addresses ?? trial?.addresses ?? []).filter(Boolean);
   const elsewhere = addresses.some((a) => !a.includes(location.host));
   const act = async (what: "confirm" | "revert") => {
@@ -142,7 +156,7 @@ function PendingPanel({ pending, trial, done }: { pending: Pending | null; trial
       await call("POST", "/network/" + what, what === "confirm" ? { token } : undefined);
       say(t(what === "confirm" ? "network.confirmed" : "network.reverted"), what === "confirm" ? "ok" : "info");
       if (fromLink()) history.replaceState(null, "", "#/network");
-      done();
+      done(what === "confirm");
     } catch (e) {
       setError(e);
     } finally {

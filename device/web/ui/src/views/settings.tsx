@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { call, Problem } from "../api";
-import { put, same } from "../doc";
+import { merge, put, same } from "../doc";
 import { ErrorSummary, FormOver, may, tag } from "../form";
 import { t } from "../i18n";
 import type { Doc, Issue, SettingsAnswer } from "../types";
@@ -37,7 +37,13 @@ export function SettingsForm({ title, children }: { title: string; children: Com
     } catch (x) {
       if (x instanceof Problem && x.errors.some((i) => i.path)) setErrors(x.errors);
       else setError(x);
-      if (x instanceof Problem && x.status === 412) await load();
+      if (x instanceof Problem && x.status === 412) {
+        // Somebody else saved: theirs becomes the base, what was typed here stays.
+        await call<SettingsAnswer>("GET", "/settings").then((a) => {
+          setBase({ revision: a.data.revision || a.etag, settings: a.data.settings });
+          setDoc(merge(base.settings, doc, a.data.settings).merged);
+        }, () => undefined);
+      }
     } finally {
       setBusy(false);
     }
