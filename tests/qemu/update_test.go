@@ -279,7 +279,7 @@ func (b *box) updates(t *testing.T, h *home) {
 }
 
 // broken publishes a version that does not work; it has to be back on the old
-// one by itself within two starts and three minutes (F21).
+// one by itself within two starts (F21).
 func (b *box) broken(t *testing.T, h *home, version string, outcomes ...string) {
 	h.t = t
 	b.page.setTime(time.Now())
