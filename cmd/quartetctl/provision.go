@@ -67,8 +67,8 @@ be wrong then; --force gives it another code.`,
 // which must be the identity memory's unless that is written anew, or else the
 // memory's; "" if nobody has given it one.
 func engravedSerial(e *env, wanted string, write, force bool) (string, error) {
-	b, err := e.board() // with an error, too: it may be about a light
-	defer b.Close()
+	b, err := e.board()              // with an error, too: it may be about a light
+	defer func() { _ = b.Close() }() // what it opened was only looked at
 	switch {
 	case b.Identity == nil && write && err != nil:
 		return "", err
@@ -104,9 +104,9 @@ func engravedSerial(e *env, wanted string, write, force bool) (string, error) {
 // had written there stays.
 func engrave(e *env, serial string) error {
 	b, err := e.board()
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	if b.Identity == nil {
-		return fmt.Errorf("it is not there any more (%v)", err)
+		return errors.Join(errors.New("it is not there any more"), err)
 	}
 	content, err := b.Identity.Read()
 	if err != nil {
@@ -127,7 +127,7 @@ func engrave(e *env, serial string) error {
 		return err
 	}
 	if is, err := board.ParseIdentity(content); err != nil || is.Serial != serial {
-		return fmt.Errorf("it says %q after it was written (%v): is its write protection on?", is.Serial, err)
+		return errors.Join(errors.New("it does not say so after it was written: is its write protection on?"), err)
 	}
 	return nil
 }
