@@ -122,7 +122,9 @@ func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) er
 		// Cut short between two writes. Whether the boot loader knows of the new
 		// slot already, nobody can tell: it is told of this one, or it would start
 		// the new one some day without a trial. Then it is begun again, and counted.
-		if err := u.mark(ctx, rauc.Active, booted.Name); err != nil {
+		err := u.mark(ctx, rauc.Active, booted.Name)
+		u.setTrouble(alarmRAUC, err)
+		if err != nil {
 			return err
 		}
 		if err := u.change(func(s *State) {
@@ -158,6 +160,9 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	booted, policy := u.booted.Name, u.policy
 	u.mu.Unlock()
 	switch {
+	case booted != t.ToSlot && t.Stage == StageActivating:
+		// RAUC would neither do it nor undo it. The box is on the air: no restart.
+		return u.deactivate(ctx, booted)
 	case booted != t.ToSlot: // about to restart into it
 		_ = u.reboot(ctx)
 		return tick
@@ -209,6 +214,20 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 			_ = u.reboot(ctx)
 		}
 		return tick
+	}
+	return 0
+}
+
+// deactivate makes the slot that runs the next to boot, and only then forgets the
+// trial: a new version must not start without one.
+func (u *Updater) deactivate(ctx context.Context, booted string) time.Duration {
+	err := u.mark(ctx, rauc.Active, booted)
+	u.setTrouble(alarmRAUC, err)
+	if err == nil {
+		err = u.setTrial(nil)
+	}
+	if err != nil {
+		return raucPatience
 	}
 	return 0
 }

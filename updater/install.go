@@ -217,14 +217,11 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 		return err
 	}
 	if err := u.mark(ctx, rauc.Active, slot); err != nil {
-		// It may have been done all the same. Only when it is undone may the trial
-		// be forgotten: a new version must not start without one.
+		// It may have been done all the same, also where this process is told to end.
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), raucPatience)
 		defer cancel()
-		if undo := u.mark(back, rauc.Active, booted.Name); undo != nil {
-			return errors.Join(err, undo)
-		}
-		return errors.Join(err, u.setTrial(nil))
+		u.deactivate(back, booted.Name)
+		return err
 	}
 	t.Stage = StageRestarting
 	if err := u.setTrial(&t); err != nil {

@@ -140,6 +140,39 @@ func TestActivationIsUndone(t *testing.T) {
 	})
 }
 
+// RAUC can write nothing for an hour: the box goes on as it is, says so, and does
+// not restart for it.
+func TestActivationWithoutRAUC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		var since time.Time
+		r.rauc.Step = func(what string) error {
+			if !strings.HasPrefix(what, "mark active") {
+				return nil
+			}
+			if since.IsZero() {
+				since = time.Now()
+			}
+			if time.Since(since) < time.Hour {
+				return errors.New("fw_setenv failed")
+			}
+			return nil
+		}
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(30*time.Hour, "an alarm", func(s Status) bool { return alarm(s, alarmRAUC) != nil })
+		r.pass(30 * time.Minute)
+		if r.reboots != 0 {
+			t.Errorf("the box was restarted %d times", r.reboots)
+		}
+		st := r.until(60*time.Hour, "at 1.1.0", runs("1.1.0"))
+		if r.reboots != 1 || alarm(st, alarmRAUC) != nil {
+			t.Errorf("%d restarts, alarms %+v", r.reboots, st.Alarms)
+		}
+	})
+}
+
 // The guard restarts a box whose trial has no verdict, and one that was told to go
 // and is still there; not one that is confirmed, and not another version.
 func TestUnjudged(t *testing.T) {

@@ -78,12 +78,7 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 	case err == nil:
 		m.Answers, m.Input = true, s.Input.State == control.InputOK
 		for i := range s.Paths {
-			path := &s.Paths[i]
-			passes := p.leaves(path)
-			if path.Arrival != nil {
-				passes = p.arrives(path, time.Now())
-			}
-			m.Paths = append(m.Paths, pathOf(path, fed(&s), passes))
+			m.Paths = append(m.Paths, pathOf(&s.Paths[i], fed(&s), p.passes(&s.Paths[i], time.Now())))
 		}
 		m.Strained = p.strained(&s)
 	case fresh:
@@ -99,6 +94,14 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 // it through may fill with null packets, at the rate that the feed last had: after
 // a restart it knows of none, and sends nothing.
 func fed(s *control.Status) bool { return s.Input.State == control.InputOK || s.Input.Engine != nil }
+
+// passes tells whether what a path is given gets through, as far as can be known.
+func (p *probe) passes(s *control.Path, now time.Time) bool {
+	if s.Arrival != nil {
+		return p.arrives(s, now)
+	}
+	return p.leaves(s)
+}
 
 // arrives tells whether the far end receives more and more packets, and most of
 // them. That it reports is not enough: reports are small and need another way than

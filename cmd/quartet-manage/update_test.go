@@ -535,12 +535,7 @@ func TestPathOf(t *testing.T) {
 		"refused":                            {control.Path{State: control.PathConnecting, Reachable: true}, false, true},
 		"no answer":                          {control.Path{State: control.PathConnecting}, false, false},
 	} {
-		look := &probe{}
-		passes := look.leaves(&c.path)
-		if c.path.Arrival != nil {
-			passes = look.arrives(&c.path, time.Now())
-		}
-		if p := pathOf(&c.path, true, passes); p.Up != c.up || p.Reachable != c.reachable {
+		if p := pathOf(&c.path, true, (&probe{}).passes(&c.path, time.Now())); p.Up != c.up || p.Reachable != c.reachable {
 			t.Errorf("%s: %+v", what, p)
 		}
 	}

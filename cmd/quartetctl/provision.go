@@ -36,7 +36,15 @@ be wrong then; --force gives it another code.`,
 			if len(args) > 0 {
 				return usagef("provision takes no arguments, and there is %q", args[0])
 			}
-			engraved, err := engravedSerial(e, *serial, *memory, *force)
+			b, err := e.board()              // with an error, too: it may be about a light
+			defer func() { _ = b.Close() }() // it was only looked at, but for the memory
+			switch {
+			case b.Identity == nil && *memory && err != nil:
+				return err
+			case b.Identity == nil && *memory:
+				return usagef("provision: --memory: a board of the model %s has no identity memory; leave it out", b.Model)
+			}
+			engraved, err := engravedSerial(e, b.Identity, *serial, *memory, *force)
 			if err != nil {
 				return err
 			}
@@ -53,7 +61,7 @@ be wrong then; --force gives it another code.`,
 			// The memory last: should that fail, it is blank still, and the same
 			// command line with --force does the rest.
 			if *memory {
-				if err := engrave(e, p.Serial); err != nil {
+				if err := engrave(e, b, p.Serial); err != nil {
 					return fmt.Errorf("%s is written, the identity memory is not: %w", *file, err)
 				}
 			}
@@ -66,25 +74,18 @@ be wrong then; --force gives it another code.`,
 // engravedSerial is the serial number that the box is to have: the wanted one,
 // which must be the identity memory's unless that is written anew, or else the
 // memory's; "" if nobody has given it one.
-func engravedSerial(e *env, wanted string, write, force bool) (string, error) {
-	b, err := e.board()              // with an error, too: it may be about a light
-	defer func() { _ = b.Close() }() // what it opened was only looked at
-	switch {
-	case b.Identity == nil && write && err != nil:
-		return "", err
-	case b.Identity == nil && write:
-		return "", usagef("provision: --memory: a board of the model %s has no identity memory; leave it out", b.Model)
-	case b.Identity == nil, write && force:
+func engravedSerial(e *env, m board.Memory, wanted string, write, force bool) (string, error) {
+	if m == nil || write && force && wanted != "" {
 		return wanted, nil
 	}
 	const remedy = "write it anew with --memory --force"
-	content, err := b.Identity.Read()
+	content, err := m.Read()
 	if err != nil {
 		return "", err
 	}
 	id, err := board.ParseIdentity(content)
 	switch {
-	case errors.Is(err, board.ErrBlank):
+	case errors.Is(err, board.ErrBlank), err != nil && write && force:
 		return wanted, nil
 	case err != nil && wanted != "" && !write:
 		// Whoever names the number knows it; the memory may be another maker's.
@@ -102,12 +103,7 @@ func engravedSerial(e *env, wanted string, write, force bool) (string, error) {
 
 // engrave writes the identity memory, and reads it again. What else the factory
 // had written there stays.
-func engrave(e *env, serial string) error {
-	b, err := e.board()
-	defer func() { _ = b.Close() }()
-	if b.Identity == nil {
-		return errors.Join(errors.New("it is not there any more"), err)
-	}
+func engrave(e *env, b *board.Board, serial string) error {
 	content, err := b.Identity.Read()
 	if err != nil {
 		return err

@@ -115,6 +115,9 @@ func TestProvisionMemory(t *testing.T) {
 	if r, s := provision(m, "--serial", "Q26-0004", "--memory", "--force"); r.code != 0 || s != "Q26-0004" {
 		t.Errorf("written anew: %+v", r)
 	}
+	if r, s := provision(m, "--memory", "--force"); r.code != 0 || s != "Q26-0004" {
+		t.Errorf("the number was not kept: %+v, %q", r, s)
+	}
 	if id := says(m); id.Serial != "Q26-0004" || id.Revision != "B" || len(id.MACs) != 1 {
 		t.Errorf("the memory says %+v", id)
 	}

@@ -262,13 +262,12 @@ function Trial() {
 function Idle() {
   const s = useStore(session).session;
   const [left, setLeft] = useState<number | null>(null);
-  const used = useRef(performance.now());
   const told = useRef(performance.now());
   const idle = (s?.idle_s ?? 900) * 1000;
   const asking = useRef(false); // the dialog is there: only its buttons answer it
   asking.current = left !== null;
   const stay = () => {
-    told.current = used.current = performance.now();
+    told.current = performance.now();
     setLeft(null);
     get("/settings")
       .then(() => get<Session>("/session"))
@@ -284,7 +283,6 @@ function Idle() {
     const active = () => {
       if (asking.current) return;
       const now = performance.now();
-      used.current = now;
       if (now - told.current > Math.min(60_000, idle / 4)) stay();
     };
     const timer = setInterval(() => {

@@ -390,6 +390,7 @@ interface Conflict extends Merge {
   who: string;
 }
 
+/** What was typed and not saved when its view was left. */
 let left: Left | null = null;
 
 interface Left {
