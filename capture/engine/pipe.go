@@ -12,6 +12,10 @@ import (
 // second at 50 Mbit/s.
 const pipeBytes = 2 << 20
 
+// keepBytes is how large a buffer is kept: some 100 ms of 20 Mbit/s. What grew
+// beyond that while the process stood still is given back.
+const keepBytes = 256 << 10
+
 // pipe brings a transport stream into a process without ever waiting for it: it
 // takes copies, and drops what finds no room or has become too old to be of use.
 type pipe struct {
@@ -89,6 +93,11 @@ func (p *pipe) pump(f *os.File, ended <-chan struct{}) {
 		// spare is not touched before the next turn.
 		if _, err := f.Write(b); err != nil {
 			return
+		}
+		if cap(b) > keepBytes {
+			p.mu.Lock()
+			p.spare = nil
+			p.mu.Unlock()
 		}
 	}
 }

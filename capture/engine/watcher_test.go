@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -166,6 +167,41 @@ func TestWatcherWithoutEngine(t *testing.T) {
 			t.Errorf("accepted: %+v", c)
 		}
 	}
+}
+
+// What grew while the process stood still is given back once it reads again.
+func TestPipeGivesBack(t *testing.T) {
+	p := newPipe(time.Hour)
+	here, there, err := socketPair(1) // stream
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() { defer close(done); p.pump(here, ended) }()
+	p.accept()
+	block := make([]byte, 7*mpegts.PacketSize)
+	for range pipeBytes / len(block) { // nobody reads
+		_ = p.WriteTS(0, block)
+	}
+	read := make(chan struct{})
+	go func() { defer close(read); _, _ = io.Copy(io.Discard, there) }()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_ = p.WriteTS(0, block)
+		p.mu.Lock()
+		held := cap(p.waiting) + cap(p.spare)
+		p.mu.Unlock()
+		if held > 0 && held <= 2*keepBytes {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are held", held)
+		}
+	}
+	here.Close()
+	<-done
+	<-read
+	there.Close()
+	close(ended)
 }
 
 // The way into a process never waits and never grows.
