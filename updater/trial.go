@@ -104,21 +104,3 @@ func removeTrial(f durable.Folder) error {
 	}
 	return nil
 }
-
-// Unjudged tells whether a trial of a version is in a folder, and nobody has
-// confirmed it yet, nor gone back. It is for a guard that restarts a box whose
-// updater does not run, or cannot restart it: the boot loader then goes back.
-func Unjudged(f durable.Folder, version string) (bool, error) {
-	data, err := f.Read(trialFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	t, err := ParseTrial(data)
-	if err != nil {
-		return false, err
-	}
-	return (t.Stage != StageDecided || t.Verdict.Outcome != Confirmed) && t.ToVersion.String() == version, nil
-}

@@ -173,33 +173,52 @@ func TestActivationWithoutRAUC(t *testing.T) {
 	})
 }
 
-// The guard restarts a box whose trial has no verdict, and one that was told to go
-// and is still there; not one that is confirmed, and not another version.
-func TestUnjudged(t *testing.T) {
+// The guard restarts a box whose trial has no verdict in time, whose updater dies
+// or hangs before it can begin, and one that was told to go and is still there;
+// not one that is confirmed, nor another version.
+func TestLeft(t *testing.T) {
+	const late, early = 4 * time.Minute, 30 * time.Second
 	for _, c := range []struct {
-		stage   Stage
-		outcome Outcome
-		version string
-		want    bool
+		stage     Stage
+		outcome   Outcome
+		startedIn string
+		version   string
+		up        time.Duration
+		ends      int
+		want      string
 	}{
-		{StageTrial, Undecided, "1.1.0", true},
-		{StageRestarting, Undecided, "1.1.0", true},
-		{StageTrial, Undecided, "1.0.0", false},
-		{StageDecided, Broken, "1.1.0", true},
-		{StageDecided, Inconclusive, "1.1.0", true},
-		{StageDecided, Inconclusive, "1.0.0", false},
-		{StageDecided, Confirmed, "1.1.0", false},
+		{StageTrial, Undecided, "b", "1.1.0", late, 0, "nobody has confirmed it"},
+		{StageRestarting, Undecided, "", "1.1.0", late, 0, "nobody has confirmed it"},
+		{StageTrial, Undecided, "b", "1.0.0", late, 9, ""},
+		{StageDecided, Broken, "b", "1.1.0", late, 0, "nobody has confirmed it"},
+		{StageDecided, Inconclusive, "b", "1.1.0", late, 0, "nobody has confirmed it"},
+		{StageDecided, Inconclusive, "b", "1.0.0", late, 0, ""},
+		{StageDecided, Confirmed, "b", "1.1.0", late, 9, ""},
+		{StageRestarting, Undecided, "", "1.1.0", early, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", early, 2, ""},
+		{StageRestarting, Undecided, "", "1.1.0", early, 3, "ended 3 times"},
+		{StageActivating, Undecided, "", "1.1.0", early, 4, "ended 4 times"},
+		{StageRestarting, Undecided, "", "1.0.0", early, 4, ""}, // the old version's updater
+		{StageRestarting, Undecided, "", "1.1.0", 2 * time.Minute, 0, "has not begun 120 s"},
+		{StageTrial, Undecided, "b", "1.1.0", 2 * time.Minute, 3, ""},              // it counts by itself
+		{StageTrial, Undecided, "a", "1.1.0", 2 * time.Minute, 0, "has not begun"}, // in the boot before
+		{StageTrial, Undecided, "a", "1.1.0", early, 3, "ended 3 times"},
 	} {
 		var f durable.Folder = powercut.New()
 		v, err := trust.ParseVersion("1.1.0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := saveTrial(f, Trial{ID: "1", Stage: c.stage, FromSlot: "rootfs.0", ToSlot: "rootfs.1", ToVersion: v, Verdict: Verdict{Outcome: c.outcome}}); err != nil {
+		if err := saveTrial(f, Trial{ID: "1", Stage: c.stage, FromSlot: "rootfs.0", ToSlot: "rootfs.1", ToVersion: v,
+			StartedIn: c.startedIn, Verdict: Verdict{Outcome: c.outcome}}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Unjudged(f, c.version); err != nil || got != c.want {
-			t.Errorf("%s, %q, %s runs: %t, %v", c.stage, c.outcome, c.version, got, err)
+		got, err := Left(f, Watch{Version: c.version, BootID: "b", Up: c.up, Ends: c.ends})
+		if err != nil || !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%+v: %q, %v", c, got, err)
 		}
+	}
+	if got, err := Left(powercut.New(), Watch{Version: "1.1.0", BootID: "b", Up: late, Ends: 9}); err != nil || got != "" {
+		t.Errorf("without a trial: %q, %v", got, err)
 	}
 }

@@ -308,21 +308,40 @@ var updateGuardCommand = command{
 	args:  "FOLDER VERSION",
 	short: "tell whether a trial is left without a judge",
 	long: `
-Looks into the updater's FOLDER, and exits with 1 if VERSION, which runs, is on
-trial there and nobody has confirmed it. For a timer of the image that restarts
-the box some minutes after its start, should the new version's updater not run:
-the boot loader then goes back. It needs no updater.`,
-	flags: func(*flag.FlagSet) func(*env, []string) error {
+Looks into the updater's FOLDER, and exits with 1 and a reason if VERSION, which
+runs, is on trial there and its updater does not judge it: it ended again and
+again before it could begin (--ends), it has not begun two minutes after the
+start, or nobody has confirmed the version after four. For a timer of the image
+that restarts the box then: the boot loader goes back. It needs no updater.`,
+	flags: func(f *flag.FlagSet) func(*env, []string) error {
+		ends := f.Int("ends", 0, "how often the updater's program has ended against its will since the start")
+		up := f.Duration("up", 0, "since the kernel's start (default: as it says)")
 		return func(e *env, args []string) error {
 			if len(args) != 2 {
 				return usagef("update guard takes a folder and a version, and there are %d arguments", len(args))
 			}
-			left, err := updater.Unjudged(durable.At(args[0]), args[1])
+			w := updater.Watch{Version: args[1], Up: *up, Ends: *ends}
+			if w.Up == 0 {
+				data, err := os.ReadFile("/proc/uptime")
+				if err != nil {
+					return err
+				}
+				seconds, _, _ := strings.Cut(string(data), " ")
+				if w.Up, err = time.ParseDuration(seconds + "s"); err != nil {
+					return fmt.Errorf("/proc/uptime: %w", err)
+				}
+			}
+			boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 			if err != nil {
 				return err
 			}
-			if left {
-				fmt.Fprintf(e.out, "version %s is on trial, and nobody has confirmed it\n", clean(args[1]))
+			w.BootID = strings.TrimSpace(string(boot))
+			why, err := updater.Left(durable.At(args[0]), w)
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				fmt.Fprintf(e.out, "version %s is on trial, and %s\n", clean(args[1]), why)
 				return errNotGood
 			}
 			return nil

@@ -198,9 +198,18 @@ func TestUpdateCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, version := range []string{"1.1.0", "1.0.0"} {
-			if r := call(t, nil, "update", "guard", dir, version); r.code != want[i] {
+			if r := call(t, nil, "update", "guard", "--up", "4m", dir, version); r.code != want[i] {
 				t.Errorf("%s, %s: %d\n%s%s", text, version, r.code, r.out, r.err)
 			}
+		}
+	}
+	text := `{"id":"a","stage":"restarting","from_slot":"rootfs.0","to_slot":"rootfs.1","to_version":"1.1.0"}`
+	if err := os.WriteFile(filepath.Join(dir, "trial.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for ends, want := range map[string]int{"2": 0, "3": 1} {
+		if r := call(t, nil, "update", "guard", "--up", "20s", "--ends", ends, dir, "1.1.0"); r.code != want {
+			t.Errorf("%s ends: %d\n%s%s", ends, r.code, r.out, r.err)
 		}
 	}
 	if r := call(t, nil, "update", "status", "--socket", path+"x"); r.code != 1 || !strings.Contains(r.err, "no updater answers") {

@@ -47,8 +47,9 @@ func (b *box) media(limit time.Duration, what string, want func(*control.Status)
 	return s
 }
 
-// TestF21 has more versions that do not work: one hangs the machine, one starts
-// and lets no media out. The latter has another schema, too, and leaves its own
+// TestF21 has more versions that do not work: one hangs the machine, one has no
+// management, and so no updater that could judge it, and one starts and lets no
+// media out. The latter has another schema, too, and leaves its own
 // documents behind, with other addresses in them: the old version goes on with
 // its own (F29).
 func TestF21(t *testing.T) {
@@ -61,6 +62,7 @@ func TestF21(t *testing.T) {
 	h := newHome(t)
 	b.page.follow(h.url())
 	b.step(t, "hang", func(t *testing.T) { b.broken(t, h, "1.3.0", "failed", "fell-back") })
+	b.step(t, "no management", func(t *testing.T) { b.broken(t, h, "1.3.1", "failed", "fell-back") })
 	b.step(t, "no media, another schema", func(t *testing.T) {
 		const documents = "cd /etc/quartet && sha256sum box.v1.json"
 		before := b.run(documents)

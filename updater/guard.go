@@ -1,0 +1,58 @@
+package updater
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"quartet/device/durable"
+)
+
+const (
+	guardEnds   = 3                 // of the updater's program in one boot before it has begun to judge
+	guardBegun  = 2 * time.Minute   // after the kernel's start: it has begun by then
+	guardJudged = 235 * time.Second // it has judged: 100 s from its start, and a hold of 20
+)
+
+// Watch is what somebody who is not the updater sees of the version that runs.
+type Watch struct {
+	Version string        // of the image
+	BootID  string        // of this boot
+	Up      time.Duration // since the kernel's start
+	Ends    int           // of the updater's program in this boot, against its will
+}
+
+// Left looks into the updater's folder whether a version on trial is left without
+// a judge, and says why; "" if not. It is for a guard that restarts a box whose
+// updater does not run, does not live, or cannot restart it: the boot loader then
+// goes back.
+func Left(f durable.Folder, w Watch) (why string, err error) {
+	data, err := f.Read(trialFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	t, err := ParseTrial(data)
+	if err != nil {
+		return "", err
+	}
+	if t.ToVersion.String() != w.Version || t.Stage == StageDecided && t.Verdict.Outcome == Confirmed {
+		return "", nil
+	}
+	// From its beginning on the updater counts its ends by itself.
+	begun := t.StartedIn == w.BootID && w.BootID != ""
+	switch {
+	case w.Up >= guardJudged:
+		return fmt.Sprintf("nobody has confirmed it %.0f s after the start", w.Up.Seconds()), nil
+	case begun:
+		return "", nil
+	case w.Ends >= guardEnds:
+		return fmt.Sprintf("its updater has ended %d times before it could begin", w.Ends), nil
+	case w.Up >= guardBegun:
+		return fmt.Sprintf("its updater has not begun %.0f s after the start", w.Up.Seconds()), nil
+	}
+	return "", nil
+}
