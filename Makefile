@@ -199,6 +199,8 @@ test-qemu-full: deps-build+qemu+lab build build-arm64 ## and more broken version
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.5.0 $(QEMU_DIR)/engine
 	$(IMAGE)/build.sh disk $(QEMU_DIR) 1.5.0 engine
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -tags qemu -trimpath -ldflags='-s -w' -o $(BUILD)/sdi.test.arm64 ./capture/sdi
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -trimpath -ldflags='-s -w' -o $(BUILD)/board.test.arm64 ./board/models
+	$(IMAGE)/build.sh evk $(QEMU_DIR) $(BUILD)/board.test.arm64
 	$(GO) test -vet=off -count=1 -tags qemu -timeout 0 -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) -full $(QEMU_FLAGS)
 
 # The version of a source archive is what updates compare: a tag, or a

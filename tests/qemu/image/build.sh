@@ -8,6 +8,7 @@
 #   build.sh bundle OUT VERSION [COMPATIBLE]  … as RAUC bundle
 #   build.sh engine OUT                       engine: a folder of changes with GStreamer's plug-ins
 #   build.sh disk OUT VERSION [NAME]          NAME.img with VERSION in both slots; NAME: disk
+#   build.sh evk OUT PROGRAM                  evk: a QEMU that has NXP's kit, and what it starts
 #
 # Nothing is done again whose inputs are as they were. Debian's packages come
 # through apt, from where this machine has its own; their signatures are checked.
@@ -41,16 +42,16 @@ lines() { sed 's/#.*//' "$1" | grep . | tr '\n' ' '; }
 
 # Packages ---------------------------------------------------------------------
 
-# aptdir makes an apt of its own: Debian 13 for everything, Debian 12 for the
-# kernel, nothing installed.
+# aptdir [ARCHITECTURE] makes an apt of its own: Debian 13 for everything, Debian
+# 12 for the kernel, nothing installed.
 aptdir() {
-	local site
+	local site arch=${1:-arm64}
 	site=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' 'Created-By: Packages' | sed -n 's/^Debian|Debian|//p' | head -n 1)
 	[ -n "$site" ] || { say "this machine's apt knows no Debian mirror: run apt-get update once"; exit 2; }
 	[ -e "$keyring" ] || { say "$keyring is missing: install debian-archive-keyring"; exit 2; }
 	mkdir -p "$apt"/{etc/apt.conf.d,etc/preferences.d,etc/trusted.gpg.d,state/lists/partial,cache/archives/partial}
 	: >"$apt/status"
-	printf 'deb [arch=arm64 signed-by=%s] %s %s main\n' "$keyring" "$site" trixie "$keyring" "$site" bookworm >"$apt/etc/sources.list"
+	printf 'deb [arch=%s signed-by=%s] %s %s main\n' "$arch" "$keyring" "$site" trixie "$arch" "$keyring" "$site" bookworm >"$apt/etc/sources.list"
 	printf 'Package: *\nPin: release n=bookworm\nPin-Priority: 100\n' >"$apt/etc/preferences"
 	# What the machine's own apt needs to reach its mirror (a proxy, say) stays.
 	{
@@ -61,8 +62,8 @@ aptdir() {
 			Dir::State::status "$apt/status";
 			Dir::Cache "$apt/cache";
 			Dir::Cache::archives "$apt/cache/archives";
-			APT::Architecture "arm64";
-			APT::Architectures { "arm64"; };
+			APT::Architecture "$arch";
+			APT::Architectures { "$arch"; };
 			APT::Install-Recommends "false";
 			APT::Sandbox::User "root";
 			Acquire::Languages "none";
@@ -336,6 +337,58 @@ disk() {
 	stamped "$out/$name.stamp"
 }
 
+# NXP's kit ---------------------------------------------------------------------
+
+# evk PROGRAM: Debian 12's QEMU has no i.MX 8M Plus, Debian 13's has. It is
+# unpacked, and its own loader finds its libraries. What it starts: the kernel and
+# modules of the slots, the kit's own device tree with two parts more, busybox and
+# the program.
+evk() {
+	local dir=$out/evk program=$1 arch tree version i2c=/soc@0/bus@30800000/i2c@30a40000 deb name
+	if fresh "$out/evk.stamp" "$here/evk" "$here/build.sh" "$out/tree.stamp" "$program" && [ -e "$dir/initramfs.zst" ]; then return; fi
+	say "NXP's kit"
+	arch=$(dpkg --print-architecture)
+	mkdir -p "$dir"
+	if ! [ -x "$dir/qemu/usr/bin/qemu-system-aarch64" ]; then
+		rm -rf "$dir/qemu" "$dir/qemu.part"
+		mkdir "$dir/qemu.part"
+		(
+			apt=$out/apt-qemu
+			aptdir "$arch"
+			apt-get -qq update
+			apt-get -qq -y --download-only install qemu-system-arm >/dev/null
+			for deb in "$apt"/cache/archives/*.deb; do
+				name=${deb##*/}
+				case $name in lib* | qemu-system-arm_* | qemu-system-data_*) dpkg-deb -x "$deb" "$dir/qemu.part" ;; esac
+			done
+		)
+		mv "$dir/qemu.part" "$dir/qemu"
+	fi
+	version=$(basename "$out"/kernel/lib/modules/*)
+	cp "$out/kernel/boot/vmlinuz-$version" "$dir/Image"
+	cp "$out/kernel/usr/lib/linux-image-$version/freescale/imx8mp-evk.dtb" "$dir/evk.dtb"
+	fdtput -p -t s "$dir/evk.dtb" $i2c/temperature-sensor@48 compatible ti,tmp105
+	fdtput -t x "$dir/evk.dtb" $i2c/temperature-sensor@48 reg 48
+	fdtput -p -t s "$dir/evk.dtb" $i2c/eeprom@50 compatible atmel,24c32
+	fdtput -t x "$dir/evk.dtb" $i2c/eeprom@50 reg 50
+	tree=$dir/tree
+	rm -rf "$tree"
+	mkdir -p "$tree"/{bin,lib/modules,dev,proc,sys,tmp}
+	cp "$out/root/usr/bin/busybox" "$tree/bin/"
+	: >"$tree/modules"
+	for name in i2c-imx lm75 at24 leds-gpio ledtrig-timer imx2_wdt; do
+		modprobe -d "$out/kernel" -S "$version" -C /dev/null --show-depends $name | sed -n "s,^insmod \([^ ]*\).*,\1,p"
+	done | awk '!seen[$0]++' | while read -r deb; do
+		cp "$deb" "$tree/lib/modules/"
+		basename "$deb" >>"$tree/modules"
+	done
+	install -m 755 "$here/evk/init" "$tree/init"
+	install -m 755 "$program" "$tree/bin/program"
+	(cd "$tree" && find . -print0 | sort -z | cpio --quiet -o0 -H newc -R 0:0) | zstd -q -6 >"$dir/initramfs.zst"
+	rm -rf "$tree"
+	stamped "$out/evk.stamp"
+}
+
 command=${1:-}
 out=$(mkdir -p "${2:?folder}" && cd "$2" && pwd)
 apt=$out/apt
@@ -353,8 +406,9 @@ slot)
 bundle) bundle "$3" "${4:-}" ;;
 engine) engine ;;
 disk) disk "$3" "${4:-}" ;;
+evk) evk "$(realpath "${3:?program}")" ;;
 *)
-	sed -n '2,15s/^# \{0,1\}//p' "$0"
+	sed -n '2,16s/^# \{0,1\}//p' "$0"
 	exit 2
 	;;
 esac
