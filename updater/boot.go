@@ -15,7 +15,7 @@ const (
 	retryFailed  = 24 * time.Hour     // after a trial that the boot loader gave up
 	fallBacks    = 2                  // of a bundle until it is blocked
 	strikes      = 3                  // inconclusive trials that the old version showed to be the new one's fault
-	maxStarts    = 5                  // of the updater in one boot of a trial
+	maxStarts    = 2                  // of the updater in one boot of a trial
 	maxReturns   = 3                  // from a version that was judged to the one before
 	maxSlow      = 7 * 24 * time.Hour // longest wait after inconclusive trials
 )
@@ -42,12 +42,12 @@ func (u *Updater) settle(ctx context.Context) time.Duration {
 	u.setTrouble(alarmRAUC, err)
 	if err != nil {
 		u.mu.Lock()
-		onTrial := u.trial != nil && u.trial.Stage != StageDecided
+		onTrial := u.trial != nil && u.trial.Stage != StageDecided && u.trial.ToVersion.Compare(u.cfg.Version) == 0
 		deadline := u.policy.Deadline
 		u.mu.Unlock()
 		if onTrial && time.Since(u.startedAt) >= deadline {
-			// Whichever slot this is: without RAUC nothing can be confirmed, and
-			// the boot loader counts restarts.
+			// Without RAUC the new version cannot be confirmed, and the boot loader
+			// counts restarts. The old one goes on as it is.
 			_ = u.reboot(ctx)
 		}
 		return raucPatience
@@ -261,10 +261,9 @@ func (u *Updater) goBack(ctx context.Context, t Trial) time.Duration {
 		return tick
 	}
 	u.log.Warn("the new version goes", "outcome", t.Verdict.Outcome, "text", t.Verdict.Text)
+	// This slot is marked bad by the old version, once that runs: RAUC takes a bad
+	// slot out of the boot loader's order, and the old one may not start.
 	err := u.mark(ctx, rauc.Active, t.FromSlot)
-	if err == nil && t.Verdict.Outcome == Broken {
-		err = u.mark(ctx, rauc.Bad, rauc.Booted)
-	}
 	u.setTrouble(alarmRAUC, err)
 	// If that failed, the boot loader's counter is what is left.
 	_ = u.reboot(ctx)
@@ -274,6 +273,13 @@ func (u *Updater) goBack(ctx context.Context, t Trial) time.Duration {
 // over writes a trial's outcome into the history and ends it. It may be called
 // twice for the same trial.
 func (u *Updater) over(ctx context.Context, t Trial, v Verdict) error {
+	if v.Outcome != Confirmed {
+		err := u.stay(ctx, t)
+		u.setTrouble(alarmRAUC, err)
+		if err != nil {
+			return err
+		}
+	}
 	now := u.cfg.Clock.Now()
 	err := u.change(func(s *State) {
 		if slices.ContainsFunc(s.History, func(e Entry) bool { return e.Trial == t.ID && e.Event == string(v.Outcome) }) {
@@ -333,6 +339,22 @@ func (u *Updater) over(ctx context.Context, t Trial, v Verdict) error {
 	return nil
 }
 
+// stay makes the slot that runs the boot loader's first choice, and the one that
+// has failed none: after a way back by the boot loader alone that one is still the
+// first, and some short starts later it would be tried again, without a trial.
+func (u *Updater) stay(ctx context.Context, t Trial) error {
+	u.mu.Lock()
+	booted := u.booted.Name
+	u.mu.Unlock()
+	if err := u.mark(ctx, rauc.Active, booted); err != nil {
+		return err
+	}
+	if booted != t.FromSlot {
+		return nil
+	}
+	return u.mark(ctx, rauc.Bad, t.ToSlot)
+}
+
 // healthy marks the slot good once page, API and media plane answer: the boot
 // loader counts every start, also of a slot that was confirmed long ago. It
 // also ends what an inconclusive trial has left open.
@@ -374,7 +396,7 @@ func (u *Updater) healthy(ctx context.Context) {
 				return
 			}
 			_ = u.change(func(s *State) { u.holdAgainst(s, *after) })
-		case now.Sub(u.startedAt) > policy.Deadline:
+		case now.Sub(u.startedAt) > policy.patience(): // what the new one had
 			// The old version does no better: it was not the new one's fault.
 			_ = u.change(func(s *State) { s.Aftermath = nil })
 		default:

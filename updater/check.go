@@ -78,9 +78,43 @@ func (u *Updater) check(ctx context.Context) error {
 		}
 		s.LastCheck, s.LastContact, s.CheckError, s.CheckCode = now, now, "", ""
 		if !u.busy {
-			u.take(s, offer)
+			u.rejudge(s, repo, now)
+			u.take(s, offer, until(repo))
 		}
 	})
+}
+
+// until is how long what a repository has signed holds.
+func until(r *trust.Repository) time.Time {
+	_, at := r.Expires()
+	return at
+}
+
+// rejudge drops an upload that home has withdrawn since.
+func (u *Updater) rejudge(s *State, repo *trust.Repository, now time.Time) {
+	c := s.Candidate
+	if c == nil || !c.Upload {
+		return
+	}
+	if err := repo.Judge(brought(c.Release), u.box(), now); err != nil {
+		u.note(s, Entry{Event: "withdrawn", From: u.cfg.Version.String(), To: c.Release.Version.String(), Text: err.Error()})
+		s.drop()
+	}
+}
+
+// brought is a release in the ring that a file's bearer has chosen. Who brings a
+// file to a box has chosen the box: rings are for those that choose by themselves.
+func brought(r trust.Release) trust.Release {
+	r.Rings = map[string]trust.Ring{"upload": {Serials: []string{"*"}}}
+	return r
+}
+
+// first is the earlier of two times, of which zero is never.
+func first(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // onlyRefused lets through what somebody may have tampered with, or forgotten;
@@ -104,7 +138,7 @@ func (u *Updater) veto(r trust.Release) *trust.Refusal {
 
 // take makes an offer the candidate. An upload stays, unless what is offered is
 // newer; what was installed stays installed if it is still what is offered.
-func (u *Updater) take(s *State, offer *trust.Offer) {
+func (u *Updater) take(s *State, offer *trust.Offer, until time.Time) {
 	have := s.Candidate
 	switch {
 	case offer == nil && (have == nil || have.Upload):
@@ -117,6 +151,7 @@ func (u *Updater) take(s *State, offer *trust.Offer) {
 	case have != nil && have.Release.SHA256 == offer.SHA256:
 		// What is said about it may have changed: the spread, the ring.
 		have.Release, have.Ring, have.Downgrade = offer.Release, offer.Ring, offer.Downgrade
+		have.Expires = first(until, offer.Expires)
 		return
 	case have != nil && have.Upload && offer.Version.Compare(have.Release.Version) <= 0:
 		return
@@ -127,7 +162,7 @@ func (u *Updater) take(s *State, offer *trust.Offer) {
 		s.Word = word // "now" may be said before anything is known
 	}
 	s.Phase = Available
-	s.Candidate = &Candidate{Release: offer.Release, Ring: offer.Ring, Downgrade: offer.Downgrade, Found: u.cfg.Clock.Now()}
+	s.Candidate = &Candidate{Release: offer.Release, Ring: offer.Ring, Downgrade: offer.Downgrade, Found: u.cfg.Clock.Now(), Expires: first(until, offer.Expires)}
 	text := fmt.Sprintf("ring %s", offer.Ring)
 	if offer.Downgrade {
 		text += "; the way back is signed: " + offer.Release.Downgrade.Reason

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"quartet/device/durable"
@@ -11,7 +12,7 @@ import (
 
 const (
 	guardEnds   = 3                 // of the updater's program in one boot before it has begun to judge
-	guardBegun  = 2 * time.Minute   // after the kernel's start: it has begun by then
+	guardBegun  = 150 * time.Second // after the kernel's start: it has begun by then
 	guardJudged = 235 * time.Second // it has judged: 100 s from its start, and a hold of 20
 )
 
@@ -21,6 +22,9 @@ type Watch struct {
 	BootID  string        // of this boot
 	Up      time.Duration // since the kernel's start
 	Ends    int           // of the updater's program in this boot, against its will
+	// Witness is Config.Witness where the updater's folder is not on its partition,
+	// because that could not be mounted; else nil.
+	Witness durable.Folder
 }
 
 // Left looks into the updater's folder whether a version on trial is left without
@@ -28,7 +32,17 @@ type Watch struct {
 // updater does not run, does not live, or cannot restart it: the boot loader then
 // goes back.
 func Left(f durable.Folder, w Watch) (why string, err error) {
-	data, err := f.Read(trialFile)
+	data, err := f.Read(TrialFile)
+	if errors.Is(err, fs.ErrNotExist) && w.Witness != nil {
+		on, err := w.Witness.Read(WitnessFile)
+		if err == nil && strings.TrimSpace(string(on)) == w.Version {
+			return "the data partition, which tells of it, cannot be mounted", nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return "", err
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -47,6 +61,8 @@ func Left(f durable.Folder, w Watch) (why string, err error) {
 	switch {
 	case w.Up >= guardJudged:
 		return fmt.Sprintf("nobody has confirmed it %.0f s after the start", w.Up.Seconds()), nil
+	case t.Stage == StageDecided && w.Up >= guardBegun: // it was to go, and cannot restart the box
+		return "its updater was to go back, and it is still here", nil
 	case begun:
 		return "", nil
 	case w.Ends >= guardEnds:

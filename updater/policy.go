@@ -106,6 +106,7 @@ type Why string
 const (
 	Nothing      Why = ""
 	ClockUnset   Why = "clock"    // the time of day is not known to be right
+	Stale        Why = "expired"  // what was signed about it has expired: it may have been withdrawn since
 	Deferred     Why = "deferred" // an operator said so
 	Spread       Why = "spread"   // other boxes of the ring go first
 	Outside      Why = "window"   // no maintenance window is open, or too little of it is left
@@ -132,6 +133,15 @@ type Situation struct {
 	Upload     bool      // an operator has brought it
 	Begins     time.Time // the box's place in the spread
 	RetryAfter time.Time // zero: not tried before
+	Expires    time.Time // of what was signed about it; zero: never
+}
+
+// stale refuses what nobody vouches for any more; no operator's word changes that.
+func (p Policy) stale(s Situation) (Decision, bool) {
+	if s.Expires.IsZero() || s.Now.Before(s.Expires) {
+		return Decision{}, false
+	}
+	return wait(Stale, time.Time{}, "what was signed about it expired at %s, and nothing newer is known: it may have been withdrawn since; it goes on once the repository has signed again, or a new file is brought", p.local(s.Expires)), true
 }
 
 func wait(why Why, until time.Time, format string, args ...any) Decision {
@@ -145,6 +155,11 @@ func (p Policy) Download(s Situation) Decision {
 	switch {
 	case !s.ClockGood:
 		return wait(ClockUnset, time.Time{}, "the time of day is not known to be right; it comes by itself with the network, or an admin sets it")
+	}
+	if d, stale := p.stale(s); stale {
+		return d
+	}
+	switch {
 	case s.Said:
 		return Decision{Go: true}
 	case s.Now.Before(s.RetryAfter):
@@ -163,6 +178,9 @@ func (p Policy) Install(s Situation) Decision {
 	p = p.withDefaults()
 	if !s.ClockGood {
 		return wait(ClockUnset, time.Time{}, "the time of day is not known to be right; it comes by itself with the network, or an admin sets it")
+	}
+	if d, stale := p.stale(s); stale {
+		return d
 	}
 	if s.Said {
 		return Decision{Go: true}

@@ -34,6 +34,7 @@ type rig struct {
 	power   *power
 	state   *powercut.Disk
 	trusted *powercut.Disk
+	witness *powercut.Disk
 	bundles string
 	serial  string
 	policy  Policy
@@ -68,7 +69,7 @@ func newRig(t testing.TB, serial string, home *repository.Repository, homeDir st
 	t.Helper()
 	r := &rig{
 		t: t, home: home, homeDir: homeDir, rauc: raucfake.New("quartet-generic", "1.0.0"), power: &power{left: -1},
-		state: powercut.New(), trusted: powercut.New(), bundles: t.TempDir(), serial: serial,
+		state: powercut.New(), trusted: powercut.New(), witness: powercut.New(), bundles: t.TempDir(), serial: serial,
 		media: allUp, crash: map[string]bool{}, clockGood: true,
 		policy: Policy{Windows: []Window{{Days: [7]bool{true, true, true, true, true, true, true}, Start: 2 * 60, Length: 3 * time.Hour}}, Zone: time.UTC, RateIdle: -1, RateStreaming: -1},
 	}
@@ -229,7 +230,7 @@ func (r *rig) start() {
 	}
 	cfg := Config{
 		Serial: r.serial, Board: "generic", Version: v, Floor: floor, BootID: fmt.Sprint("boot-", r.boots),
-		Folder: metered{r.state, r.power}, Bundles: r.bundles, Metadata: meta, Repository: src, Installer: r.rauc, Probe: r, Clock: r,
+		Folder: metered{r.state, r.power}, Witness: metered{r.witness, r.power}, Bundles: r.bundles, Metadata: meta, Repository: src, Installer: r.rauc, Probe: r, Clock: r,
 		Reboot: func(context.Context) error {
 			if !r.power.off() {
 				select {
@@ -289,6 +290,7 @@ func (r *rig) cutAndBoot(which int) {
 	r.stop()
 	r.state.Restore(which)
 	r.trusted.Restore(which)
+	r.witness.Restore(which)
 	r.power.left = -1
 	if !r.rauc.Bootable() {
 		// Both counters used up is a case of its own; here it must not happen.

@@ -353,11 +353,7 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 	rel, err := a.Find(repo)
 	if err == nil {
 		to = rel.Version.String()
-		// Who brings a file to a box has chosen the box: rings are for those
-		// that choose by themselves.
-		all := rel
-		all.Rings = map[string]trust.Ring{"upload": {Serials: []string{"*"}}}
-		err = repo.Judge(all, u.box(), now)
+		err = repo.Judge(brought(rel), u.box(), now)
 	}
 	if err == nil {
 		u.mu.Lock()
@@ -380,7 +376,8 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 		err = u.changeLocked(func(s *State) {
 			s.drop()
 			s.Phase = Ready
-			s.Candidate = &Candidate{Release: rel, Upload: true, Downgrade: rel.Version.Compare(u.cfg.Version) < 0, Found: now}
+			s.Candidate = &Candidate{Release: rel, Upload: true, Downgrade: rel.Version.Compare(u.cfg.Version) < 0, Found: now,
+				Expires: rel.Expires}
 			u.note(s, Entry{Event: "uploaded", From: u.cfg.Version.String(), To: to, Actor: actor})
 		})
 	}

@@ -77,6 +77,9 @@ type Candidate struct {
 	Downgrade bool          `json:"downgrade,omitempty"`
 	Upload    bool          `json:"upload,omitempty"` // somebody brought it
 	Found     time.Time     `json:"found"`
+	// Expires is when what was signed about it ends; checks move it on. Of an upload
+	// only its own limit counts: somebody has chosen it while all was valid.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Word is an operator's "now": it opens the window, and no more. It holds for
@@ -142,7 +145,7 @@ func ParseState(data []byte) (State, error) {
 			return State{}, fmt.Errorf("%s: candidate: %w", stateFile, err)
 		}
 	case Restarting, OnTrial, GoingBack:
-		return State{}, fmt.Errorf("%s: phase %s belongs to %s", stateFile, s.Phase, trialFile)
+		return State{}, fmt.Errorf("%s: phase %s belongs to %s", stateFile, s.Phase, TrialFile)
 	default:
 		return State{}, fmt.Errorf("%s: phase %q does not exist", stateFile, s.Phase)
 	}

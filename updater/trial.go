@@ -12,11 +12,15 @@ import (
 	"quartet/updater/trust"
 )
 
-// trialFile is the one file that every version reads and writes, older and
+// TrialFile is the one file that every version reads and writes, older and
 // newer: fields are added to it, and none ever changes its meaning or becomes
 // required. It exists from the moment before a new slot is made the next to
 // boot until the outcome is in the history.
-const trialFile = "trial.json"
+const TrialFile = "trial.json"
+
+// WitnessFile, in Config.Witness, has the version on trial: a new version that
+// cannot mount the partition of trial.json would not know that it is on trial.
+const WitnessFile = "trial"
 
 // Stage is how far a trial is.
 type Stage string
@@ -57,15 +61,15 @@ var slotPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}\.[0-9]{1,3}$`)
 func ParseTrial(data []byte) (Trial, error) {
 	var t Trial
 	if err := json.Unmarshal(data, &t); err != nil {
-		return Trial{}, fmt.Errorf("%s: %w", trialFile, err)
+		return Trial{}, fmt.Errorf("%s: %w", TrialFile, err)
 	}
 	if !slotPattern.MatchString(t.FromSlot) || !slotPattern.MatchString(t.ToSlot) || t.FromSlot == t.ToSlot || t.ID == "" {
-		return Trial{}, fmt.Errorf("%s: from_slot %q and to_slot %q are no two slots, or there is no id", trialFile, t.FromSlot, t.ToSlot)
+		return Trial{}, fmt.Errorf("%s: from_slot %q and to_slot %q are no two slots, or there is no id", TrialFile, t.FromSlot, t.ToSlot)
 	}
 	switch t.Stage {
 	case StageActivating, StageRestarting, StageTrial, StageDecided:
 	default:
-		return Trial{}, fmt.Errorf("%s: stage %q does not exist", trialFile, t.Stage)
+		return Trial{}, fmt.Errorf("%s: stage %q does not exist", TrialFile, t.Stage)
 	}
 	return t, nil
 }
@@ -73,7 +77,7 @@ func ParseTrial(data []byte) (Trial, error) {
 // loadTrial returns the trial, nil if there is none. problem tells of a damaged
 // file, which is put aside.
 func loadTrial(f durable.Folder) (t *Trial, problem, err error) {
-	data, err := f.Read(trialFile)
+	data, err := f.Read(TrialFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
@@ -82,7 +86,7 @@ func loadTrial(f durable.Folder) (t *Trial, problem, err error) {
 	}
 	v, err := ParseTrial(data)
 	if err != nil {
-		return nil, err, errors.Join(f.Rename(trialFile, trialFile+".damaged"), f.Sync())
+		return nil, err, errors.Join(f.Rename(TrialFile, TrialFile+".damaged"), f.Sync())
 	}
 	return &v, nil, nil
 }
@@ -90,7 +94,7 @@ func loadTrial(f durable.Folder) (t *Trial, problem, err error) {
 func saveTrial(f durable.Folder, t Trial) error {
 	data, err := json.Marshal(t)
 	if err == nil {
-		err = durable.Save(f, trialFile, data)
+		err = durable.Save(f, TrialFile, data)
 	}
 	if err != nil {
 		return fmt.Errorf("updater: %w", err)
@@ -99,7 +103,7 @@ func saveTrial(f durable.Folder, t Trial) error {
 }
 
 func removeTrial(f durable.Folder) error {
-	if err := durable.Remove(f, trialFile); err != nil {
+	if err := durable.Remove(f, TrialFile); err != nil {
 		return fmt.Errorf("updater: %w", err)
 	}
 	return nil

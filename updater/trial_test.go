@@ -1,6 +1,8 @@
 package updater
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +13,7 @@ import (
 
 	"quartet/device/durable"
 	"quartet/device/durable/powercut"
+	"quartet/updater/rauc"
 	"quartet/updater/trust"
 )
 
@@ -199,9 +202,12 @@ func TestLeft(t *testing.T) {
 		{StageRestarting, Undecided, "", "1.1.0", early, 3, "ended 3 times"},
 		{StageActivating, Undecided, "", "1.1.0", early, 4, "ended 4 times"},
 		{StageRestarting, Undecided, "", "1.0.0", early, 4, ""}, // the old version's updater
-		{StageRestarting, Undecided, "", "1.1.0", 2 * time.Minute, 0, "has not begun 120 s"},
-		{StageTrial, Undecided, "b", "1.1.0", 2 * time.Minute, 3, ""},              // it counts by itself
-		{StageTrial, Undecided, "a", "1.1.0", 2 * time.Minute, 0, "has not begun"}, // in the boot before
+		{StageRestarting, Undecided, "", "1.1.0", 149 * time.Second, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", 150 * time.Second, 0, "has not begun 150 s"},
+		{StageDecided, Broken, "b", "1.1.0", 150 * time.Second, 0, "was to go back"},
+		{StageDecided, Confirmed, "b", "1.1.0", 150 * time.Second, 0, ""},
+		{StageTrial, Undecided, "b", "1.1.0", 150 * time.Second, 3, ""},              // it counts by itself
+		{StageTrial, Undecided, "a", "1.1.0", 150 * time.Second, 0, "has not begun"}, // in the boot before
 		{StageTrial, Undecided, "a", "1.1.0", early, 3, "ended 3 times"},
 	} {
 		var f durable.Folder = powercut.New()
@@ -221,4 +227,136 @@ func TestLeft(t *testing.T) {
 	if got, err := Left(powercut.New(), Watch{Version: "1.1.0", BootID: "b", Up: late, Ends: 9}); err != nil || got != "" {
 		t.Errorf("without a trial: %q, %v", got, err)
 	}
+}
+
+// A new version that cannot mount the partition of trial.json is found by the note
+// on the other one, which comes and goes with the trial.
+func TestWitness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		on := func(version string, up time.Duration) string {
+			t.Helper()
+			why, err := Left(powercut.New(), Watch{Version: version, BootID: "b", Up: up, Witness: r.witness})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return why
+		}
+		if why := on("1.1.0", time.Hour); why != "" {
+			t.Errorf("before: %s", why)
+		}
+		r.until(30*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
+		if why := on("1.1.0", 20*time.Second); !strings.Contains(why, "data partition") {
+			t.Errorf("1.1.0 on trial without its partition: %q", why)
+		}
+		if why := on("1.0.0", time.Hour); why != "" {
+			t.Errorf("the old version: %s", why)
+		}
+		r.until(time.Hour, "at 1.1.0", runs("1.1.0"))
+		if why := on("1.1.0", time.Hour); why != "" {
+			t.Errorf("confirmed: %s", why)
+		}
+		// Left from a cut of the power: the next start with the partition removes it.
+		if err := durable.Save(r.witness, WitnessFile, []byte("1.1.0\n")); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		r.boot()
+		if why := on("1.1.0", time.Hour); why != "" {
+			t.Errorf("started again: %s", why)
+		}
+	})
+}
+
+// RAUC does not answer once the box is back on the old version: that goes on as it
+// is, and the trial ends when RAUC is there again.
+func TestBackWithoutRAUC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		r.crash["1.1.0"] = true
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(30*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
+		r.rauc.SetDead(&rauc.Error{Code: rauc.NoService, Text: "no RAUC"})
+		r.until(time.Hour, "back", func(s Status) bool { return s.Version == "1.0.0" && r.reboots > 0 })
+		boots := r.reboots
+		st := r.pass(time.Hour)
+		if r.reboots != boots || alarm(st, alarmRAUC) == nil {
+			t.Errorf("%d restarts more, alarms %+v", r.reboots-boots, st.Alarms)
+		}
+		r.rauc.SetDead(nil)
+		r.until(time.Hour, "over", func(s Status) bool { return s.Trial == nil })
+		if got := fmt.Sprint(r.outcomes()); got != "[fell-back 1.1.0]" {
+			t.Error(got)
+		}
+	})
+}
+
+// What nobody vouches for any more is not installed, whoever says "now": it may
+// have been withdrawn since.
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		r.policy.Mode = Manual
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		ctx := context.Background()
+		r.until(10*time.Hour, "known", func(s Status) bool { return s.Phase == Available })
+		r.u.SetRepository(unreachable{})
+		r.pass(20 * 24 * time.Hour)
+		if _, err := r.u.Now(ctx, NowRequest{Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		st := r.pass(2 * time.Hour)
+		if st.Version != "1.0.0" || st.Waits == nil || st.Waits.Why != Stale {
+			t.Errorf("%+v waits %+v", st, st.Waits)
+		}
+		if _, err := r.home.Sign(true); err != nil {
+			t.Fatal(err)
+		}
+		r.u.SetRepository(trust.Folder(r.home.Public()))
+		r.until(time.Hour, "at 1.1.0", runs("1.1.0"))
+	})
+}
+
+// A file that somebody has brought waits for its window; meanwhile home signs the
+// way back from it.
+func TestUploadIsWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		for _, v := range []string{"0.9.0", "1.1.0"} {
+			if _, err := r.home.Add(bundle(t, "generic", v), trust.Custom{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var b bytes.Buffer
+		if _, err := r.home.Pack("1.1.0", &b); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		defer func() { r.stop() }()
+		r.pass(10 * time.Hour) // past the window
+		if _, err := r.u.Upload(context.Background(), "ann", &b); err != nil {
+			t.Fatal(err)
+		}
+		withdrawn, err := trust.ParseVersion("1.1.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.home.Promote("0.9.0", "all", 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.home.Downgrade("0.9.0", []trust.Version{withdrawn}, "green pictures"); err != nil {
+			t.Fatal(err)
+		}
+		st := r.pass(60 * time.Hour)
+		if st.Version != "1.0.0" || st.Update != nil || !strings.Contains(r.events(), "uploaded withdrawn") {
+			t.Errorf("%+v, %s", st.Update, r.events())
+		}
+	})
 }

@@ -29,6 +29,7 @@ type Config struct {
 	BootID     string        // another one after each restart of the system
 
 	Folder     durable.Folder // for what must be remembered
+	Witness    durable.Folder // on another partition, for the word that a version is on trial; nil: none
 	Bundles    string         // folder on the data partition, for bundles
 	Metadata   Metadata
 	Repository trust.Opener // at the start; nil: none; updates come as uploads
@@ -155,6 +156,11 @@ func New(cfg Config) (*Updater, error) {
 		u.state.History = append(u.state.History, Entry{Time: cfg.Clock.Now(), Event: "damaged", Text: problem.Error()})
 	}
 	u.trial = t
+	if t == nil && len(s.History) > 0 {
+		// Left from a cut of the power. A folder that remembers nothing may be
+		// memory in place of the partition, and then the note is all there is.
+		u.witness(nil)
+	}
 	return u, nil
 }
 
@@ -297,12 +303,29 @@ func (u *Updater) setTrial(t *Trial) error {
 	if err != nil {
 		return err
 	}
+	u.witness(t)
 	if t != nil {
 		c := *t
 		t = &c
 	}
 	u.trial = t
 	return nil
+}
+
+// witness tells the other partition whether there is a trial. It is for the guard
+// alone (Left), and a trial goes on without it.
+func (u *Updater) witness(t *Trial) {
+	var err error
+	switch {
+	case u.cfg.Witness == nil:
+	case t == nil:
+		err = durable.Remove(u.cfg.Witness, WitnessFile)
+	case t.Stage == StageActivating:
+		err = durable.Save(u.cfg.Witness, WitnessFile, []byte(t.ToVersion.String()+"\n"))
+	}
+	if err != nil {
+		u.log.Warn("updater: the trial's second note", "error", err)
+	}
 }
 
 func (u *Updater) setTrouble(alarm string, err error) {
@@ -406,7 +429,7 @@ func (u *Updater) situation() (Situation, Policy, Candidate) {
 	var c Candidate
 	if u.state.Candidate != nil {
 		c = *u.state.Candidate
-		s.Upload = c.Upload
+		s.Upload, s.Expires = c.Upload, c.Expires
 		s.Begins = c.Release.Begins(u.cfg.Serial)
 	}
 	return s, u.policy, c

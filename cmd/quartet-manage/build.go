@@ -67,7 +67,9 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 		o.provision = filepath.Join(o.configDir, "provision.v1.json")
 	}
 	p := &plane{log: log, wiped: make(chan struct{}, 1), reset: identity.ResetConfig{Dir: o.data, Key: o.key,
-		Folders: []string{o.configDir}, Keep: []string{o.provision, filepath.Join(o.configDir, "network"), trustFolder(o)}}}
+		Folders: []string{o.configDir}, Keep: []string{o.provision, filepath.Join(o.configDir, "network"), trustFolder(o),
+			// A trial goes on: a reset is no verdict.
+			filepath.Join(updateFolder(o), updater.TrialFile), filepath.Join(o.configDir, updater.WitnessFile)}}}
 	if identity.ResetBegun(o.data) {
 		log.Warn("a factory reset was cut short: it is done to its end now")
 		if err := identity.FactoryReset(p.reset); err != nil {
@@ -164,7 +166,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	parts := updateParts{serial: p.identity.Serial(), boot: boot, bus: o.installer, clock: now, reboot: helper.client.Reboot,
 		certificate: p.identity.PairCertificate, onAir: p.onAir}
 	p.probe = &probe{media: p.media.Status, claimed: users.Claimed, document: func() error { _, _, err := documents.Load(); return err },
-		page: func(ctx context.Context) error { return p.page.Ask(ctx) }}
+		page: func(ctx context.Context) error { return p.page.Ask(ctx) }, turns: func() uint64 { return p.server.Turns() }}
 	parts.probe = p.probe
 	if o.reboot != nil {
 		parts.reboot = o.reboot

@@ -89,7 +89,7 @@ func newUpdater(o options, i image, p updateParts, changed func(), log *slog.Log
 	}
 	return updater.New(updater.Config{
 		Serial: p.serial, Board: i.board, Compatible: i.compatible, Version: i.version, Floor: i.floor, BootID: p.boot,
-		Folder: folder, Bundles: bundles, Metadata: meta, Installer: p.bus, Probe: p.probe, Clock: p.clock, Reboot: p.reboot,
+		Folder: folder, Witness: durable.At(o.configDir), Bundles: bundles, Metadata: meta, Installer: p.bus, Probe: p.probe, Clock: p.clock, Reboot: p.reboot,
 		Changed: changed, Log: log,
 	})
 }

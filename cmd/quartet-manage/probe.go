@@ -24,6 +24,9 @@ const (
 	mediaTime = 3 * time.Second // for quartetd's status
 	pageTime  = 4 * time.Second // for page and interface
 	oldReport = 2 * time.Second // a gateway reports five times a second
+	// stuck is how long the overview may stand still: less than a trial's hold and
+	// than the watchdog, which its turns feed.
+	stuck = 15 * time.Second
 )
 
 // deafLoss, in percent: a path on which the far end misses more than this carries
@@ -36,12 +39,15 @@ type probe struct {
 	claimed  func() bool
 	document func() error // fs.ErrNotExist: nobody has set the box up
 	page     func(ctx context.Context) error
+	turns    func() uint64 // of the loop that feeds the watchdog; nil: not looked at
 
 	mu      sync.Mutex // guards what follows
 	paths   map[string]lastPath
 	usedAt  time.Time
 	arrived map[string]arrived
 	left    map[string]left
+	turn    uint64
+	turnAt  time.Time // when it was seen to change
 }
 
 // arrived is what a far end had counted when what it had received last changed.
@@ -71,6 +77,7 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 	look, cancel := context.WithTimeout(ctx, pageTime)
 	m.Management = p.page(look) == nil
 	cancel()
+	m.Management = p.turning(time.Now()) && m.Management
 	look, cancel = context.WithTimeout(ctx, mediaTime)
 	defer cancel()
 	s, err := p.media(look)
@@ -88,6 +95,21 @@ func (p *probe) Media(ctx context.Context) (updater.Media, error) {
 		return updater.Media{}, ctx.Err()
 	}
 	return m, nil
+}
+
+// turning tells whether management's own loop goes on: one that answers, and does
+// not feed its watchdog, is killed once the trial is over.
+func (p *probe) turning(now time.Time) bool {
+	if p.turns == nil {
+		return true
+	}
+	n := p.turns()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n != p.turn {
+		p.turn, p.turnAt = n, now
+	}
+	return n > 0 && now.Sub(p.turnAt) < stuck
 }
 
 // fed tells whether there is something to send. Without a feed a box that passes

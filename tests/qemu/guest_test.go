@@ -29,6 +29,8 @@ type guest struct {
 	qmp   *lines
 	agent *lines
 	calls int
+	power time.Time
+	start time.Duration // from power to management, the first time that somebody waited for it
 	*chain.Process
 }
 
@@ -68,7 +70,7 @@ func boot(t testing.TB, disk string, extra ...string) *guest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	g := &guest{t: t, dir: dir, disk: disk, ports: map[int]int{}}
+	g := &guest{t: t, dir: dir, disk: disk, ports: map[int]int{}, power: time.Now()}
 	network := "user,id=net"
 	for _, port := range []int{80, 443} {
 		g.ports[port] = freePort(t)
@@ -251,6 +253,9 @@ func (g *guest) up(limit time.Duration) {
 		out, ok := g.try("systemctl is-active quartet-manage", 10*time.Second)
 		return ok && out == "active"
 	})
+	if g.start == 0 {
+		g.start = time.Since(g.power)
+	}
 }
 
 // bootID changes at every start.

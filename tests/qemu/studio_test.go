@@ -161,16 +161,34 @@ func (s *studio) flowing(limit time.Duration) {
 	})
 }
 
+// pause is what is no stream any more: a restart is longer.
+const pause = 2 * time.Second
+
+// since is when the last of the receivers began to get what it gets now.
+func (s *studio) since() time.Time {
+	var last time.Time
+	for _, r := range s.receivers {
+		r.mu.Lock()
+		if r.since.After(last) {
+			last = r.since
+		}
+		r.mu.Unlock()
+	}
+	return last
+}
+
 // receiver takes the RTP of one gateway, as MediaConnect would.
 type receiver struct {
 	conn *net.UDPConn
 	done chan struct{}
 
-	mu   sync.Mutex
-	last uint16
-	seen seen
-	sums map[place]uint64 // hash of each packet
-	tape *tape
+	mu    sync.Mutex
+	last  uint16
+	at    time.Time // of the last packet
+	since time.Time // of the first after a pause
+	seen  seen
+	sums  map[place]uint64 // hash of each packet
+	tape  *tape
 }
 
 // tape is a receiver's transport stream, and when each piece of it came.
@@ -248,6 +266,11 @@ func (r *receiver) run() {
 		}
 		r.last = seq
 		r.seen.packets++
+		now := time.Now()
+		if now.Sub(r.at) > pause {
+			r.since = now
+		}
+		r.at = now
 		if a := r.tape; a != nil {
 			a.ts = append(a.ts, p[rtp.HeaderSize:]...)
 			a.ends, a.times = append(a.ends, len(a.ts)), append(a.times, time.Now())

@@ -93,7 +93,7 @@ func (r *Repository) judge(rel Release, box Box, now time.Time) (*Offer, *Refusa
 		return nil, refuse(Same, "", "%s is what runs", name)
 	case c < 0:
 		if rel.Downgrade == nil || !slices.ContainsFunc(rel.Downgrade.From, func(v Version) bool { return v.Compare(box.Version) == 0 }) {
-			return nil, refuse(Older, "a way back has to be signed: quartetctl repo add --downgrade-from "+box.Version.String(),
+			return nil, refuse(Older, "a way back has to be signed: quartetctl repo downgrade HOME "+rel.Version.String()+" "+box.Version.String()+" --reason WHY",
 				"%s is older than the %s that runs", name, box.Version)
 		}
 		o.Downgrade = true

@@ -11,8 +11,9 @@ import (
 	"quartet/updater/rauc"
 )
 
-// attempts is how often a slot may be booted without being marked good.
-const attempts = 3
+// How often a slot may be booted without a word, as system.conf has it:
+// boot-attempts and boot-attempts-primary.
+const attempts, attemptsPrimary = 3, 2
 
 // Slot is what lies in one slot.
 type Slot struct {
@@ -45,6 +46,7 @@ type Box struct {
 	listeners []func(rauc.Progress)
 	installs  int
 	marks     []string
+	dead      error
 }
 
 // New returns a box that runs a version in slot A, with nothing in B.
@@ -56,8 +58,8 @@ func New(compatible, version string) *Box {
 }
 
 // PowerOn is U-Boot's script: the first slot of the order that may be tried is
-// tried. Where none may, the counters are set anew, once. It returns the boot
-// name; whole tells whether what lies there is a system at all.
+// tried. Where none may, the counters are set anew, once, and a slot that is not
+// in the order comes last. It returns the boot name; whole tells whether what lies there is a system at all.
 func (b *Box) PowerOn() (slot string, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,10 +72,21 @@ func (b *Box) PowerOn() (slot string, whole bool) {
 				return s, b.slots[s].Whole
 			}
 		}
-		b.order = []string{"A", "B"}
+		for _, s := range []string{"A", "B"} {
+			if !slices.Contains(b.order, s) {
+				b.order = append(b.order, s)
+			}
+		}
 		b.left["A"], b.left["B"] = attempts, attempts
 	}
 	return "", false
+}
+
+// SetDead has RAUC answer nothing but an error; nil: it is back.
+func (b *Box) SetDead(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead = err
 }
 
 // Slot returns what lies in a slot, by its boot name.
@@ -161,6 +174,9 @@ func other(boot string) string {
 func (b *Box) mark(state, identifier string) (slot string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.dead != nil {
+		return "", b.dead
+	}
 	if b.operation != "idle" {
 		return "", errBusy
 	}
@@ -188,15 +204,12 @@ func (b *Box) markLocked(state, identifier string) (string, error) {
 	without := slices.DeleteFunc(slices.Clone(b.order), func(s string) bool { return s == boot })
 	switch state {
 	case "good":
-		b.left[boot] = attempts
-		if !slices.Contains(b.order, boot) {
-			b.order = append(b.order, boot)
-		}
+		b.left[boot] = attempts // RAUC does not put it back into the order
 	case "bad":
 		b.left[boot] = 0
 		b.order = without
 	case "active":
-		b.left[boot] = attempts
+		b.left[boot] = attemptsPrimary
 		b.order = append([]string{boot}, without...)
 	default:
 		return "", fmt.Errorf("unknown subcommand %s", state)
@@ -303,6 +316,9 @@ func (b *Box) install(ctx context.Context, path, hash string) (err error) {
 func (b *Box) Status(context.Context) (rauc.Status, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.dead != nil {
+		return rauc.Status{}, b.dead
+	}
 	s := rauc.Status{Compatible: b.Compatible, BootSlot: b.booted, Operation: b.operation, LastError: b.lastError}
 	if b.operation != "idle" {
 		return s, nil

@@ -597,6 +597,7 @@ export const de: Catalogue = {
   "update.progress.install": "Installation",
   "update.trial": "{from} → {to}: was vorher ging, muss wieder gehen",
   "update.waits.clock": "Es wartet auf die Uhrzeit",
+  "update.waits.expired": "Seine Unterschriften sind abgelaufen",
   "update.waits.deferred": "Es ist aufgeschoben",
   "update.waits.spread": "Andere Geräte sind zuerst dran",
   "update.waits.window": "Es wartet auf sein Wartungsfenster",

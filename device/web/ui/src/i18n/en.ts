@@ -593,6 +593,7 @@ export const en = {
   "update.progress.install": "Installation",
   "update.trial": "{from} → {to}: what worked before has to work again",
   "update.waits.clock": "It waits for the time of day",
+  "update.waits.expired": "Its signatures have expired",
   "update.waits.deferred": "It is put off",
   "update.waits.spread": "Other boxes go first",
   "update.waits.window": "It waits for its maintenance window",
