@@ -193,6 +193,8 @@ test-qemu-full: deps-build+qemu+lab build build-arm64 ## and more broken version
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.0
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.3.1 $(IMAGE)/broken/headless
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.1
+	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.3.2 $(IMAGE)/broken/nodata
+	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.3.2
 	$(IMAGE)/build.sh slot $(QEMU_DIR) 1.4.0 $(IMAGE)/broken/mute
 	$(IMAGE)/build.sh bundle $(QEMU_DIR) 1.4.0
 	$(IMAGE)/build.sh engine $(QEMU_DIR)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -34,7 +35,11 @@ func run(o options, stderr io.Writer) error {
 	}
 	store, err := network.OpenStore(o.settings)
 	if err != nil {
-		return err
+		// The configuration partition is lost. The box must be reachable for that.
+		log.Error("the settings have no place: every port is set to DHCP, and a change lasts until the next start of the box", "err", err)
+		if store, err = network.OpenStore(filepath.Join(filepath.Dir(o.socket), "settings")); err != nil {
+			return err
+		}
 	}
 	boot, err := network.BootID()
 	if err != nil {

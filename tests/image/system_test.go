@@ -340,3 +340,38 @@ func TestSourcesOfPatches(t *testing.T) {
 		}
 	}
 }
+
+// Nothing that a box needs to be reached depends on a partition that may be lost;
+// systemd has the filter that the units' sandboxes want.
+func TestNothingNeedsAPartition(t *testing.T) {
+	units, err := filepath.Glob(filepath.Join(tree, overlay, "usr/lib/systemd/system/quartet*.service"))
+	if err != nil || len(units) < 6 {
+		t.Fatalf("%v, %v", units, err)
+	}
+	for _, unit := range units {
+		text, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			for _, word := range []string{"StateDirectory=", "RequiresMountsFor="} {
+				if strings.HasPrefix(line, word) {
+					t.Errorf("%s: %s requires the partition below it: the unit would not start without", filepath.Base(unit), strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	configs, err := filepath.Glob(filepath.Join(tree, "configs/*_defconfig"))
+	if err != nil || len(configs) != 3 {
+		t.Fatalf("%v, %v", configs, err)
+	}
+	for _, name := range configs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "BR2_PACKAGE_LIBSECCOMP=y\n") {
+			t.Errorf("%s: without BR2_PACKAGE_LIBSECCOMP=y systemd has no SystemCallFilter", filepath.Base(name))
+		}
+	}
+}

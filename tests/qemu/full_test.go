@@ -48,8 +48,8 @@ func (b *box) media(limit time.Duration, what string, want func(*control.Status)
 }
 
 // TestF21 has more versions that do not work: one hangs the machine, one has no
-// management, and so no updater that could judge it, and one starts and lets no
-// media out. The latter has another schema, too, and leaves its own
+// management, and so no updater that could judge it, one cannot mount the partition
+// that tells it of its trial, and one starts and lets no media out. The latter has another schema, too, and leaves its own
 // documents behind, with other addresses in them: the old version goes on with
 // its own (F29).
 func TestF21(t *testing.T) {
@@ -63,6 +63,7 @@ func TestF21(t *testing.T) {
 	b.page.follow(h.url())
 	b.step(t, "hang", func(t *testing.T) { b.broken(t, h, "1.3.0", "failed", "fell-back") })
 	b.step(t, "no management", func(t *testing.T) { b.broken(t, h, "1.3.1", "failed", "fell-back") })
+	b.step(t, "no data partition", func(t *testing.T) { b.broken(t, h, "1.3.2", "failed", "fell-back") })
 	b.step(t, "no media, another schema", func(t *testing.T) {
 		const documents = "cd /etc/quartet && sha256sum box.v1.json"
 		before := b.run(documents)
@@ -109,6 +110,24 @@ func TestPowerCycles(t *testing.T) {
 		})
 		g.cut()
 	}
+	// The only slot in the order has no start left, as after a bad one was taken
+	// out: it gets three more, and the other one comes after it.
+	start := func(order, a, b, want, orderAfter string) {
+		t.Helper()
+		g := boot(t, disk)
+		g.up(startLimit)
+		if boots := g.boots(); boots != want {
+			t.Errorf("U-Boot started %q, want %q", boots, want)
+		}
+		if out := g.run("fw_printenv -n BOOT_ORDER"); out != orderAfter {
+			t.Errorf("the order is %q, want %q", out, orderAfter)
+		}
+		g.run(fmt.Sprintf("systemctl stop quartet-manage; fw_setenv BOOT_ORDER '%s'; fw_setenv BOOT_A_LEFT %s; fw_setenv BOOT_B_LEFT %s; sync", order, a, b))
+		g.cut()
+	}
+	start("A", "0", "0", "a", "A B")
+	start("A B", "0", "1", "a", "A B")
+	start("A B", "3", "3", "b", "A B")
 }
 
 // TestUnclaimed updates a box that nobody has set up: by a file, through its

@@ -17,7 +17,7 @@ fail() {
 [ -d "$tree/board/$board" ] || fail "BR2_PACKAGE_QUARTET_BOARD is $board, and $tree/board has no such folder"
 case $version in
 [0-9]*.[0-9]*.[0-9]*) ;;
-*) fail "version $version: MAJOR.MINOR.PATCH is what updates compare; make source VERSION=1.4.0 writes it" ;;
+*) fail "version $version: MAJOR.MINOR.PATCH is what updates compare; make source SOURCE=1.4.0 writes it" ;;
 esac
 
 # Keys: complete always, and no development keys in a release.

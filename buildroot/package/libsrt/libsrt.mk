@@ -13,11 +13,12 @@ LIBSRT_CPE_ID_PRODUCT = srt
 LIBSRT_INSTALL_STAGING = YES
 LIBSRT_DEPENDENCIES = host-pkgconf openssl
 
+# libsrt 1.5.4 asks for CMake 2.8.12, which CMake 4 does not play any more.
 # EVP: OpenSSL chooses the processor's AES instructions, which the default
 # (openssl) does not. Both ends need nothing else than before.
 LIBSRT_CONF_OPTS = \
+	-DCMAKE_POLICY_VERSION_MINIMUM=3.5 \
 	-DENABLE_APPS=OFF \
-	-DENABLE_CXX11=OFF \
 	-DENABLE_ENCRYPTION=ON \
 	-DENABLE_LOGGING=ON \
 	-DENABLE_SHARED=ON \
