@@ -361,6 +361,15 @@ func TestNothingNeedsAPartition(t *testing.T) {
 			}
 		}
 	}
+	busybox, err := os.ReadFile(filepath.Join(tree, "board/common/busybox/busybox.config"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"CONFIG_MOUNTPOINT=y\n", "CONFIG_TIMEOUT=y\n"} { // for trial-guard
+		if !strings.Contains(string(busybox), want) {
+			t.Errorf("busybox.config lacks %s", want)
+		}
+	}
 	configs, err := filepath.Glob(filepath.Join(tree, "configs/*_defconfig"))
 	if err != nil || len(configs) != 3 {
 		t.Fatalf("%v, %v", configs, err)
