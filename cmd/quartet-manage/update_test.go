@@ -541,6 +541,23 @@ func TestPathOf(t *testing.T) {
 	}
 }
 
+// Management that answers and whose own loop stands still does not feed its
+// watchdog: it is no working one.
+func TestTurning(t *testing.T) {
+	turns, begun := uint64(0), time.Now()
+	p := &probe{turns: func() uint64 { return turns }}
+	for _, c := range []struct {
+		at    time.Duration
+		turns uint64
+		want  bool
+	}{{0, 0, false}, {2 * time.Second, 1, true}, {16 * time.Second, 1, true}, {17 * time.Second, 1, false}, {19 * time.Second, 2, true}} {
+		turns = c.turns
+		if got := p.turning(begun.Add(c.at)); got != c.want {
+			t.Errorf("after %v, at turn %d: %t", c.at, c.turns, got)
+		}
+	}
+}
+
 // What a far end receives has to grow: reports alone are no media.
 func TestArrives(t *testing.T) {
 	p, begun := &probe{}, time.Now()
