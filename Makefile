@@ -184,7 +184,7 @@ endef
 .PHONY: test-qemu
 test-qemu: deps-build+qemu build build-arm64 ## the firmware in an emulated box: boots, streams, updates, comes back; ≤15 minutes
 	$(lab-image)
-	$(GO) test -vet=off -count=1 -tags qemu -timeout 30m -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) $(QEMU_FLAGS)
+	$(GO) test -vet=off -count=1 -tags qemu -timeout 50m -v ./tests/qemu -args -image $(CURDIR)/$(QEMU_DIR) -bin $(CURDIR)/$(BUILD) $(QEMU_FLAGS)
 
 .PHONY: test-qemu-full
 test-qemu-full: deps-build+qemu+lab build build-arm64 ## and more broken versions, power cuts, watchdog, network; hours

@@ -259,7 +259,7 @@ func (b *box) updates(t *testing.T, h *home) {
 	h.cutAt = 20 << 20
 	h.mu.Unlock()
 	b.page.must("POST", "/api/v1/update/check", nil, nil)
-	b.awaits(t, 5*time.Minute, "1.1.0", "downloaded", "installing")
+	b.awaits(t, 10*time.Minute, "1.1.0", "downloaded", "installing") // a slow machine leaves a download little
 	h.mu.Lock()
 	ranges, cuts := strings.Join(h.ranges, ", "), h.cuts
 	h.mu.Unlock()
