@@ -267,7 +267,7 @@ func (b *box) updates(t *testing.T, h *home) {
 	if cuts != 1 || !strings.Contains(ranges, "bytes=") || strings.Contains(strings.SplitN(ranges, "bytes=", 2)[1], "bytes=0-") {
 		t.Errorf("the download was interrupted %d times and asked for the ranges %q: want once, and then the rest", cuts, ranges)
 	}
-	b.awaits(t, 8*time.Minute, "1.1.0", "confirmed", "failed", "fell-back", "inconclusive")
+	b.awaits(t, 12*time.Minute, "1.1.0", "confirmed", "failed", "fell-back", "inconclusive")
 	if u, err := b.page.update(); err != nil || u.Running != "1.1.0" {
 		t.Fatalf("after the update: %v %v", u, err)
 	}
@@ -291,7 +291,7 @@ func (b *box) broken(t *testing.T, h *home, version string, outcomes ...string) 
 	running := u.Running
 	h.publish(version)
 	b.page.must("POST", "/api/v1/update/check", nil, nil)
-	b.awaits(t, 10*time.Minute, version, "restarting")
+	b.awaits(t, 15*time.Minute, version, "restarting")
 	begun := time.Now()
 	event, text := b.awaits(t, 10*time.Minute, version, outcomes...)
 	took := time.Since(begun)
