@@ -15,7 +15,7 @@ const (
 	retryFailed  = 24 * time.Hour     // after a trial that the boot loader gave up
 	fallBacks    = 2                  // of a bundle until it is blocked
 	strikes      = 3                  // inconclusive trials that the old version showed to be the new one's fault
-	maxStarts    = 2                  // of the updater in one boot of a trial
+	maxStarts    = 3                  // of the updater in one boot of a trial
 	maxReturns   = 3                  // from a version that was judged to the one before
 	maxSlow      = 7 * 24 * time.Hour // longest wait after inconclusive trials
 )

@@ -12,7 +12,7 @@ import (
 
 const (
 	guardEnds   = 3                 // of the updater's program in one boot before it has begun to judge
-	guardBegun  = 150 * time.Second // after the kernel's start: it has begun by then
+	guardBegun  = 200 * time.Second // after the kernel's start: it has begun by then
 	guardJudged = 235 * time.Second // it has judged: 100 s from its start, and a hold of 20
 )
 

@@ -202,12 +202,12 @@ func TestLeft(t *testing.T) {
 		{StageRestarting, Undecided, "", "1.1.0", early, 3, "ended 3 times"},
 		{StageActivating, Undecided, "", "1.1.0", early, 4, "ended 4 times"},
 		{StageRestarting, Undecided, "", "1.0.0", early, 4, ""}, // the old version's updater
-		{StageRestarting, Undecided, "", "1.1.0", 149 * time.Second, 0, ""},
-		{StageRestarting, Undecided, "", "1.1.0", 150 * time.Second, 0, "has not begun 150 s"},
-		{StageDecided, Broken, "b", "1.1.0", 150 * time.Second, 0, "was to go back"},
-		{StageDecided, Confirmed, "b", "1.1.0", 150 * time.Second, 0, ""},
-		{StageTrial, Undecided, "b", "1.1.0", 150 * time.Second, 3, ""},              // it counts by itself
-		{StageTrial, Undecided, "a", "1.1.0", 150 * time.Second, 0, "has not begun"}, // in the boot before
+		{StageRestarting, Undecided, "", "1.1.0", 199 * time.Second, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", 200 * time.Second, 0, "has not begun 200 s"},
+		{StageDecided, Broken, "b", "1.1.0", 200 * time.Second, 0, "was to go back"},
+		{StageDecided, Confirmed, "b", "1.1.0", 200 * time.Second, 0, ""},
+		{StageTrial, Undecided, "b", "1.1.0", 200 * time.Second, 3, ""},              // it counts by itself
+		{StageTrial, Undecided, "a", "1.1.0", 200 * time.Second, 0, "has not begun"}, // in the boot before
 		{StageTrial, Undecided, "a", "1.1.0", early, 3, "ended 3 times"},
 	} {
 		var f durable.Folder = powercut.New()

@@ -289,45 +289,6 @@ func (u *Updater) note(s *State, e Entry) {
 	u.log.Info("update", "event", e.Event, "from", e.From, "to", e.To, "actor", e.Actor, "text", e.Text)
 }
 
-// setTrial makes a trial the present one, on the disk first; nil ends it.
-func (u *Updater) setTrial(t *Trial) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var err error
-	if t == nil {
-		err = removeTrial(u.cfg.Folder)
-	} else {
-		err = saveTrial(u.cfg.Folder, *t)
-	}
-	u.setTroubleLocked(alarmDisk, err)
-	if err != nil {
-		return err
-	}
-	u.witness(t)
-	if t != nil {
-		c := *t
-		t = &c
-	}
-	u.trial = t
-	return nil
-}
-
-// witness tells the other partition whether there is a trial. It is for the guard
-// alone (Left), and a trial goes on without it.
-func (u *Updater) witness(t *Trial) {
-	var err error
-	switch {
-	case u.cfg.Witness == nil:
-	case t == nil:
-		err = durable.Remove(u.cfg.Witness, WitnessFile)
-	case t.Stage == StageActivating:
-		err = durable.Save(u.cfg.Witness, WitnessFile, []byte(t.ToVersion.String()+"\n"))
-	}
-	if err != nil {
-		u.log.Warn("updater: the trial's second note", "error", err)
-	}
-}
-
 func (u *Updater) setTrouble(alarm string, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
