@@ -218,7 +218,7 @@ func TestUsersAndFolders(t *testing.T) {
 		}
 		return rows
 	}
-	known := map[string]bool{"root": true, "video": true, "audio": true, "render": true, "systemd-journal": true}
+	known := map[string]bool{"root": true, "video": true, "audio": true, "render": true, "systemd-journal": true, "systemd-timesync": true}
 	member := map[string][]string{}
 	for _, f := range lines("usr/lib/sysusers.d/quartet.conf") {
 		switch f[0] {
