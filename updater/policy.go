@@ -152,8 +152,7 @@ func wait(why Why, until time.Time, format string, args ...any) Decision {
 // needed, it disturbs nobody.
 func (p Policy) Download(s Situation) Decision {
 	p = p.withDefaults()
-	switch {
-	case !s.ClockGood:
+	if !s.ClockGood {
 		return wait(ClockUnset, time.Time{}, "the time of day is not known to be right; it comes by itself with the network, or an admin sets it")
 	}
 	if d, stale := p.stale(s); stale {

@@ -4,6 +4,7 @@ package qemu
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestLostPartitions(t *testing.T) {
 		at   int64 // MiB, as image/build.sh and docs/image.md have it
 	}{{"data", 1201}, {"config", 1169}} {
 		t.Run(c.lost, func(t *testing.T) {
-			disk := newDisk(t)
+			disk := filepath.Join(t.TempDir(), "disk.img")
 			copyDisk(t, b.disk, disk)
 			f, err := os.OpenFile(disk, os.O_WRONLY, 0)
 			if err != nil {

@@ -59,7 +59,8 @@ func New(compatible, version string) *Box {
 
 // PowerOn is U-Boot's script: the first slot of the order that may be tried is
 // tried. Where none may, the counters are set anew, once, and a slot that is not
-// in the order comes last. It returns the boot name; whole tells whether what lies there is a system at all.
+// in the order comes last. It returns the boot name; whole tells whether what lies
+// there is a system at all.
 func (b *Box) PowerOn() (slot string, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

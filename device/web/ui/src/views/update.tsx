@@ -161,7 +161,7 @@ function Offer({ u }: { u: Update }) {
           </Note>
         )}
         {u.waits && (
-          <Note level={u.waits.why === "sibling" || u.waits.why === "clock" ? "warning" : "info"} title={maybe("update.waits." + u.waits.why, u.waits.why)}>
+          <Note level={["sibling", "clock", "expired"].includes(u.waits.why) ? "warning" : "info"} title={maybe("update.waits." + u.waits.why, u.waits.why)}>
             <p lang="en" id="update-waits">{u.waits.text}</p>
           </Note>
         )}
