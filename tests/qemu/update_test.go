@@ -80,13 +80,14 @@ func (h *home) url() string {
 // publish offers a version to all lab boxes.
 func (h *home) publish(version string) {
 	h.t.Helper()
-	h.add(version, filepath.Join(*imageDir, "versions", version, "quartet-qemu-virt-"+version+".raucb"))
+	h.add(filepath.Join(*imageDir, "versions", version, "quartet-qemu-virt-"+version+".raucb"))
+	ctl(h.t, "repo", "promote", h.dir, version, "lab")
 }
 
-func (h *home) add(version, bundle string, more ...string) {
+// add puts a bundle into the repository, for no ring: nobody is offered it.
+func (h *home) add(bundle string) {
 	h.t.Helper()
-	ctl(h.t, append([]string{"repo", "add", h.dir, bundle}, more...)...)
-	ctl(h.t, "repo", "promote", h.dir, version, "lab")
+	ctl(h.t, "repo", "add", h.dir, bundle)
 }
 
 // pack is a version in one file, for a site without a way out.
@@ -337,9 +338,10 @@ func (b *box) refuses(t *testing.T, h *home) {
 		}
 		return string(text)
 	}
-	h.add("2.0.0", small(t, "quartet-qemu-virt", "2.0.0"))
-	h.add("0.9.0", small(t, "quartet-qemu-virt", "0.9.0")) // than what is on the disk, updated or not
-	h.add("2.1.0", small(t, "quartet-rock5b", "2.1.0"))
+	// In no ring: the box may ask its repository at any moment, and must find nothing.
+	h.add(small(t, "quartet-qemu-virt", "2.0.0"))
+	h.add(small(t, "quartet-qemu-virt", "0.9.0")) // than what is on the disk, updated or not
+	h.add(small(t, "quartet-rock5b", "2.1.0"))
 	good := h.pack("2.0.0")
 	altered := bytes.Clone(good)
 	altered[len(altered)-5000] ^= 4
