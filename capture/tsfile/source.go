@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// tick is how often packets are handed on at most: all that are due.
-	tick = 2 * time.Millisecond
+	// tick is how often packets are handed on at most: all that are due, with the
+	// instant at which each was. Waking up is what costs.
+	tick = 5 * time.Millisecond
 	// behind is how late the player may be before it lets time pass instead of
 	// sending a burst: the process was stopped.
 	behind = 200 * time.Millisecond
@@ -193,7 +194,9 @@ func (s *Source) play(ctx context.Context, framer *mpegts.Framer, p *player, t *
 		}
 		s.progress(p, framer, false)
 		if len(p.queue) > 0 {
-			if err := s.wait(ctx, t, max(p.due(p.index)-now, tick)); err != nil {
+			// At multiples of the tick, as the packet loop does: one waking up for both.
+			next := max(p.due(p.index), now+1)
+			if err := s.wait(ctx, t, (next+tick-1)/tick*tick-now); err != nil {
 				return err
 			}
 		}
