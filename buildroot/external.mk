@@ -1,8 +1,8 @@
 include $(sort $(wildcard $(BR2_EXTERNAL_QUARTET_PATH)/package/*/*.mk))
 
 # What the boot loader is built from beside its own source: the environment of
-# this board, and the public key that signed kernels must fit. Both are named in
-# board/common/uboot/uboot.config by these fixed names.
+# this board (named in configs/fragments/boot.config), and the public key that signed
+# kernels must fit (in board/common/uboot/uboot.config).
 ifeq ($(BR2_PACKAGE_QUARTET)$(BR2_TARGET_UBOOT),yy)
 
 QUARTET_UBOOT_ENV = $(BASE_DIR)/quartet-uboot.env

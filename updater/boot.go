@@ -3,21 +3,22 @@ package updater
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"quartet/updater/rauc"
 )
 
 const (
-	raucPatience = 5 * time.Second    // between questions to a RAUC that does not answer
-	renewEvery   = 5 * time.Minute    // the sibling's lease, during a trial
-	retryFailed  = 24 * time.Hour     // after a trial that the boot loader gave up
-	fallBacks    = 2                  // of a bundle until it is blocked
-	strikes      = 3                  // inconclusive trials that the old version showed to be the new one's fault
-	maxStarts    = 3                  // of the updater in one boot of a trial
-	maxReturns   = 3                  // from a version that was judged to the one before
-	maxSlow      = 7 * 24 * time.Hour // longest wait after inconclusive trials
+	raucPatience  = 5 * time.Second    // between questions to a RAUC that does not answer
+	renewEvery    = 5 * time.Minute    // the sibling's lease, during a trial
+	retryFailed   = 24 * time.Hour     // after a trial that the boot loader gave up
+	fallBacks     = 2                  // of a bundle until it is blocked
+	strikes       = 3                  // inconclusive trials that the old version showed to be the new one's fault
+	cutShort      = 5                  // power cuts at the word to restart, of a bundle until it is blocked
+	restartWithin = 30 * time.Minute   // after the word: else it is taken back
+	maxStarts     = 3                  // of the updater in one boot of a trial
+	maxReturns    = 3                  // from a version that was judged to the one before
+	maxSlow       = 7 * 24 * time.Hour // longest wait after inconclusive trials
 )
 
 // slowly is the wait after the n-th inconclusive trial in a row.
@@ -41,31 +42,36 @@ func (u *Updater) settle(ctx context.Context) time.Duration {
 	}
 	u.setTrouble(alarmRAUC, err)
 	if err != nil {
-		u.mu.Lock()
-		onTrial := u.trial != nil && u.trial.Stage != StageDecided && u.trial.ToVersion.Compare(u.cfg.Version) == 0
-		deadline := u.policy.Deadline
-		u.mu.Unlock()
-		if onTrial && time.Since(u.startedAt) >= deadline {
-			// Without RAUC the new version cannot be confirmed, and the boot loader
-			// counts restarts. The old one goes on as it is.
-			_ = u.reboot(ctx)
-		}
+		u.leave(ctx)
 		return raucPatience
 	}
 	u.mu.Lock()
 	u.booted = booted
 	trial := u.trial
 	u.mu.Unlock()
-	if trial != nil {
-		err = u.settleTrial(ctx, *trial, booted)
-	} else {
-		err = u.settleBoot(booted)
-	}
-	if err != nil { // the disk
+	if trial == nil {
+		// A disk that cannot be written keeps no start from being marked good.
+		u.bootNoted = u.settleBoot(booted) == nil
+	} else if u.settleTrial(ctx, *trial, booted) != nil { // the disk
+		u.leave(ctx)
 		return raucPatience
+	} else {
+		u.bootNoted = true
 	}
 	u.settled = true
 	return 0
+}
+
+// leave restarts a new version that cannot be judged, once its time is up: the boot
+// loader counts restarts. The old one goes on as it is.
+func (u *Updater) leave(ctx context.Context) {
+	u.mu.Lock()
+	onTrial := u.trial != nil && u.trial.Stage != StageDecided && u.trial.ToVersion.Compare(u.cfg.Version) == 0
+	deadline := u.policy.Deadline
+	u.mu.Unlock()
+	if onTrial && time.Since(u.startedAt) >= deadline {
+		_ = u.reboot(ctx)
+	}
 }
 
 // settleBoot puts right what an ordinary start finds.
@@ -92,6 +98,11 @@ func (u *Updater) settleBoot(booted rauc.Slot) error {
 func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) error {
 	sameBoot := t.BootID == u.cfg.BootID
 	switch {
+	case booted.Name == t.ToSlot && t.Stage != StageDecided && t.ToVersion.Compare(u.cfg.Version) != 0:
+		t.StartedIn, t.Boots = u.cfg.BootID, t.Boots+1
+		t.Stage, t.Verdict = StageDecided, Verdict{Outcome: Broken,
+			Text: fmt.Sprintf("the bundle said it was %s, and what runs says it is %s", t.ToVersion, u.cfg.Version)}
+		return u.setTrial(&t)
 	case booted.Name == t.ToSlot && t.Stage == StageDecided: // onTrial goes on with it
 		if t.StartedIn == u.cfg.BootID || t.Verdict.Outcome == Confirmed {
 			return nil
@@ -109,33 +120,37 @@ func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) er
 			t.StartedIn, t.Starts = u.cfg.BootID, 0
 			t.Boots++
 		}
+		if u.cfg.Up != nil {
+			t.BeganS = u.cfg.Up().Seconds()
+		}
 		t.Starts++
 		if t.Starts > maxStarts {
-			t.Stage, t.Verdict = StageDecided, Verdict{Broken, fmt.Sprintf("the updater has ended %d times", maxStarts)}
+			t.Stage, t.Verdict = StageDecided, Verdict{Outcome: Broken, Text: fmt.Sprintf("the updater has ended %d times", maxStarts)}
 		}
 		return u.setTrial(&t)
 	case booted.Name != t.FromSlot:
-		return u.over(ctx, t, Verdict{FellBack, "the box has started from " + booted.Name + ", which is neither the old slot nor the new one"})
+		return u.over(ctx, t, Verdict{Outcome: FellBack, Text: "the box has started from " + booted.Name + ", which is neither the old slot nor the new one"})
 	case t.Stage == StageDecided && t.Verdict.Outcome != Confirmed:
 		return u.over(ctx, t, t.Verdict)
 	case t.Stage == StageActivating:
 		// Cut short between two writes. Whether the boot loader knows of the new
 		// slot already, nobody can tell: it is told of this one, or it would start
 		// the new one some day without a trial. Then it is begun again, and counted.
-		err := u.mark(ctx, rauc.Active, booted.Name)
+		err := u.undo(ctx, t, booted.Name)
 		u.setTrouble(alarmRAUC, err)
 		if err != nil {
 			return err
 		}
 		if err := u.change(func(s *State) {
+			s.BootID = ""
 			if s.Candidate == nil || s.Candidate.Release.SHA256 != t.SHA256 {
 				return
 			}
 			if !sameBoot {
 				f := s.Failures[t.SHA256]
 				f.Version, f.At, f.Text = t.ToVersion, u.cfg.Clock.Now(), "it was cut short while the new slot was made the next to boot"
-				f.Count++
-				f.Blocked = f.Count >= 5
+				f.Cuts++
+				f.Blocked = f.Cuts >= cutShort
 				s.fail(t.SHA256, f)
 				s.Phase, s.Slot = Ready, ""
 				u.note(s, Entry{Event: "cut-short", To: t.ToVersion.String(), Text: "it is installed again", Trial: t.ID})
@@ -151,7 +166,7 @@ func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) er
 	if t.Boots == 0 {
 		text += ": the new version never came as far as its updater"
 	}
-	return u.over(ctx, t, Verdict{FellBack, text})
+	return u.over(ctx, t, Verdict{Outcome: FellBack, Text: text})
 }
 
 // onTrial goes on with a trial, and returns when to look again.
@@ -162,10 +177,9 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	switch {
 	case booted != t.ToSlot && t.Stage == StageActivating:
 		// RAUC would neither do it nor undo it. The box is on the air: no restart.
-		return u.deactivate(ctx, booted)
+		return u.deactivate(ctx, t, booted)
 	case booted != t.ToSlot: // about to restart into it
-		_ = u.reboot(ctx)
-		return tick
+		return u.restart(ctx, t, booted)
 	case t.Stage == StageDecided && t.Verdict.Outcome == Confirmed:
 		return u.keep(ctx, t)
 	case t.Stage == StageDecided:
@@ -195,7 +209,7 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	age := now.Sub(u.startedAt)
 	switch {
 	case isWell && now.Sub(u.wellSince) >= policy.Hold:
-		t.Verdict = Verdict{Confirmed, "what worked before works again"}
+		t.Verdict = Verdict{Outcome: Confirmed, Text: "what worked before works again"}
 	case age < policy.Deadline, !u.wellSince.IsZero():
 		// One that has come up late gets its hold.
 		return tick
@@ -204,7 +218,7 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	case age < policy.patience():
 		return tick
 	case v.Outcome == Broken: // only just now: that blocks nothing for ever
-		t.Verdict = Verdict{Inconclusive, v.Text}
+		t.Verdict = Verdict{Outcome: Inconclusive, Text: v.Text}
 	default:
 		t.Verdict = v
 	}
@@ -218,11 +232,49 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	return 0
 }
 
+// restart has the box restart into the new version. What could not be had at once
+// (the network helper, whose it is, may be starting anew) is asked for again, with
+// the sibling's lease; not for ever, as the window and the lease do not last.
+func (u *Updater) restart(ctx context.Context, t Trial, booted string) time.Duration {
+	now := time.Now()
+	if u.rebootFrom.IsZero() {
+		u.rebootFrom = now
+	}
+	if now.Before(u.rebootAt) {
+		return tick
+	}
+	late := now.Sub(u.rebootFrom) > restartWithin
+	if pair := u.pair(); t.Lease && pair != nil && !late && now.Sub(u.rebootFrom) > 0 {
+		if err := pair.Acquire(ctx); err != nil {
+			u.log.Warn("the sibling's lease is gone before the restart", "error", err)
+			late = ctx.Err() == nil
+		}
+	}
+	if !late {
+		_ = u.reboot(ctx)
+		return tick
+	}
+	wait := u.deactivate(ctx, t, booted)
+	if wait == 0 {
+		u.rebootFrom = time.Time{}
+		u.giveBack(ctx)
+		_ = u.change(func(s *State) {
+			s.Word = nil
+			u.note(s, Entry{Event: "not-restarted", From: t.FromVersion.String(), To: t.ToVersion.String(), Trial: t.ID,
+				Text: "the box did not restart when it was asked to; the update waits for its next window"})
+		})
+	}
+	return wait
+}
+
 // deactivate makes the slot that runs the next to boot, and only then forgets the
 // trial: a new version must not start without one.
-func (u *Updater) deactivate(ctx context.Context, booted string) time.Duration {
-	err := u.mark(ctx, rauc.Active, booted)
+func (u *Updater) deactivate(ctx context.Context, t Trial, booted string) time.Duration {
+	err := u.undo(ctx, t, booted)
 	u.setTrouble(alarmRAUC, err)
+	if err == nil {
+		err = u.change(func(s *State) { s.BootID = "" })
+	}
 	if err == nil {
 		err = u.setTrial(nil)
 	}
@@ -230,6 +282,21 @@ func (u *Updater) deactivate(ctx context.Context, booted string) time.Duration {
 		return raucPatience
 	}
 	return 0
+}
+
+// undo makes the slot that runs the boot loader's only choice again. Left behind it
+// in the order, the new one would start some day, without a trial. The starts of
+// the one that runs have to be counted anew, so this one is marked good again.
+func (u *Updater) undo(ctx context.Context, t Trial, booted string) error {
+	if err := u.markOnce(ctx, "undo "+t.ID, rauc.Active, booted); err != nil {
+		return err
+	}
+	if err := u.markOnce(ctx, "undo "+t.ID, rauc.Bad, t.ToSlot); err != nil {
+		return err
+	}
+	u.markedGood = false
+	delete(u.told, told(thisBoot, rauc.Good, rauc.Booted))
+	return nil
 }
 
 // renew has the sibling's lease last while a trial lasts.
@@ -246,7 +313,7 @@ func (u *Updater) renew(ctx context.Context, t Trial) {
 
 // keep makes the new version the one.
 func (u *Updater) keep(ctx context.Context, t Trial) time.Duration {
-	err := u.mark(ctx, rauc.Good, rauc.Booted)
+	err := u.markOnce(ctx, t.ID, rauc.Good, rauc.Booted)
 	u.setTrouble(alarmRAUC, err)
 	if err != nil || u.over(ctx, t, t.Verdict) != nil {
 		return raucPatience
@@ -270,91 +337,6 @@ func (u *Updater) goBack(ctx context.Context, t Trial) time.Duration {
 	return tick
 }
 
-// over writes a trial's outcome into the history and ends it. It may be called
-// twice for the same trial.
-func (u *Updater) over(ctx context.Context, t Trial, v Verdict) error {
-	if v.Outcome != Confirmed {
-		err := u.stay(ctx, t)
-		u.setTrouble(alarmRAUC, err)
-		if err != nil {
-			return err
-		}
-	}
-	now := u.cfg.Clock.Now()
-	err := u.change(func(s *State) {
-		if slices.ContainsFunc(s.History, func(e Entry) bool { return e.Trial == t.ID && e.Event == string(v.Outcome) }) {
-			return
-		}
-		u.note(s, Entry{Event: string(v.Outcome), From: t.FromVersion.String(), To: t.ToVersion.String(), Text: v.Text, Trial: t.ID})
-		s.Word = nil
-		f := s.Failures[t.SHA256]
-		f.Version, f.Text, f.At = t.ToVersion, v.Text, now
-		wanted := s.Candidate != nil && s.Candidate.Release.SHA256 == t.SHA256
-		switch v.Outcome {
-		case Confirmed:
-			delete(s.Failures, t.SHA256)
-			s.Aftermath = nil
-			s.drop()
-			s.BootID, s.Slots = u.cfg.BootID, t.ToSlot
-			return
-		case Broken:
-			f.Count++
-			f.Blocked = true
-		case Inconclusive:
-			f.Slow++
-			s.Aftermath = &Aftermath{SHA256: t.SHA256, Version: t.ToVersion, Before: t.Before, Text: v.Text}
-			if wanted { // the slot has it: next time it need only be booted
-				s.Phase, s.Slot = Installed, t.ToSlot
-				s.RetryAfter, s.RetryText = now.Add(slowly(f.Slow)), v.Text
-			}
-		case FellBack, Undecided:
-			f.Count++
-			f.Blocked = f.Count >= fallBacks
-			if wanted {
-				s.Phase, s.Slot = Ready, ""
-				s.RetryAfter, s.RetryText = now.Add(retryFailed), v.Text
-			}
-		}
-		s.fail(t.SHA256, f)
-		if f.Blocked && wanted {
-			s.drop()
-		}
-		s.Slots = t.FromSlot
-	})
-	if err != nil {
-		return err
-	}
-	if err := u.setTrial(nil); err != nil {
-		return err
-	}
-	if t.Lease {
-		u.giveBack(ctx)
-	}
-	u.mu.Lock()
-	idle := u.state.Phase == Idle
-	u.mu.Unlock()
-	if idle {
-		u.tidy(nil)
-	}
-	return nil
-}
-
-// stay makes the slot that runs the boot loader's first choice, and the one that
-// has failed none: after a way back by the boot loader alone that one is still the
-// first, and some short starts later it would be tried again, without a trial.
-func (u *Updater) stay(ctx context.Context, t Trial) error {
-	u.mu.Lock()
-	booted := u.booted.Name
-	u.mu.Unlock()
-	if err := u.mark(ctx, rauc.Active, booted); err != nil {
-		return err
-	}
-	if booted != t.FromSlot {
-		return nil
-	}
-	return u.mark(ctx, rauc.Bad, t.ToSlot)
-}
-
 // healthy marks the slot good once page, API and media plane answer: the boot
 // loader counts every start, also of a slot that was confirmed long ago. It
 // also ends what an inconclusive trial has left open.
@@ -376,7 +358,7 @@ func (u *Updater) healthy(ctx context.Context) {
 		u.wellSince = now
 	}
 	if !done && now.Sub(u.wellSince) >= policy.Hold {
-		err := u.mark(ctx, rauc.Good, rauc.Booted)
+		err := u.markOnce(ctx, thisBoot, rauc.Good, rauc.Booted)
 		u.setTrouble(alarmRAUC, err)
 		if err != nil {
 			return
@@ -405,22 +387,4 @@ func (u *Updater) healthy(ctx context.Context) {
 		}
 	}
 	u.markedGood = done
-}
-
-// holdAgainst counts an inconclusive trial against the new version, because the
-// old one could at once what that could not.
-func (u *Updater) holdAgainst(s *State, a Aftermath) {
-	s.Aftermath = nil
-	f, ok := s.Failures[a.SHA256]
-	if !ok {
-		return
-	}
-	f.Count++
-	f.Blocked = f.Count >= strikes
-	s.fail(a.SHA256, f)
-	u.note(s, Entry{Event: "held-against", To: a.Version.String(),
-		Text: fmt.Sprintf("%s; with the old version all works at once (%d of %d)", a.Text, f.Count, strikes)})
-	if f.Blocked && s.Candidate != nil && s.Candidate.Release.SHA256 == a.SHA256 {
-		s.drop()
-	}
 }

@@ -59,7 +59,7 @@ func (u *Updater) check(ctx context.Context) error {
 			if s.FirstCheck.IsZero() {
 				s.FirstCheck = now
 			}
-			if s.CheckError != err.Error() {
+			if s.CheckError == "" || s.CheckCode != string(trust.CodeOf(err)) { // its text may have port numbers in it
 				u.note(s, Entry{Event: "check-failed", Text: err.Error()})
 			}
 			s.LastCheck, s.CheckError, s.CheckCode = now, err.Error(), string(trust.CodeOf(err))

@@ -33,13 +33,15 @@ func (u *Updater) fetch(ctx context.Context) time.Duration {
 	case err == nil:
 		u.failing = 0
 		u.setTrouble(alarmFetch, nil)
-		_ = u.change(func(s *State) {
+		if u.change(func(s *State) {
 			if s.Candidate == nil || s.Candidate.Release.SHA256 != c.Release.SHA256 || s.Phase != Available {
 				return
 			}
 			s.Phase = Ready
 			u.note(s, Entry{Event: "downloaded", To: c.Release.Version.String(), Text: fmt.Sprintf("%d bytes, SHA-256 as signed", c.Release.Length)})
-		})
+		}) != nil {
+			return again // the disk: what is there would be read and hashed anew at once
+		}
 		return 0
 	case errors.Is(err, context.Canceled): // another candidate
 		return 0

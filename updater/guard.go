@@ -13,7 +13,8 @@ import (
 const (
 	guardEnds   = 3                 // of the updater's program in one boot before it has begun to judge
 	guardBegun  = 200 * time.Second // after the kernel's start: it has begun by then
-	guardJudged = 235 * time.Second // it has judged: 100 s from its start, and a hold of 20
+	guardJudged = 140 * time.Second // after it has begun: it has judged, within 100 s and a hold of 20
+	guardLast   = 235 * time.Second // after the kernel's start, where nobody knows when it has begun
 )
 
 // Watch is what somebody who is not the updater sees of the version that runs.
@@ -58,8 +59,12 @@ func Left(f durable.Folder, w Watch) (why string, err error) {
 	}
 	// From its beginning on the updater counts its ends by itself.
 	begun := t.StartedIn == w.BootID && w.BootID != ""
+	last := guardLast
+	if begun && t.BeganS > 0 {
+		last = time.Duration(t.BeganS*float64(time.Second)) + guardJudged
+	}
 	switch {
-	case w.Up >= guardJudged:
+	case w.Up >= last:
 		return fmt.Sprintf("nobody has confirmed it %.0f s after the start", w.Up.Seconds()), nil
 	case t.Stage == StageDecided && w.Up >= guardBegun: // it was to go, and cannot restart the box
 		return "its updater was to go back, and it is still here", nil

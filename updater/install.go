@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartet/updater/rauc"
+	"quartet/updater/sibling"
 	"quartet/updater/trust"
 )
 
@@ -40,6 +41,7 @@ func (u *Updater) install(ctx context.Context) time.Duration {
 			u.giveBack(ctx)
 			return u.installFailed(ctx, c, err)
 		}
+		u.setTrouble(alarmInstall, nil)
 	}
 	// It took minutes: all that allowed it may have changed.
 	s, policy, _ = u.situation()
@@ -100,22 +102,31 @@ func (u *Updater) letGo(ctx context.Context, c Candidate) time.Duration {
 	u.mu.Lock()
 	w := u.word()
 	u.mu.Unlock()
-	if w != nil && w.OverrideSibling {
+	// Nobody takes the responsibility for both boxes off the air: what is out stays
+	// out until it ends.
+	var denied *sibling.Denied
+	off := errors.As(err, &denied) && (denied.Reason == sibling.Lent || denied.Reason == sibling.Updating)
+	if w != nil && w.OverrideSibling && !off {
 		_ = u.change(func(s *State) {
 			u.note(s, Entry{Event: "override", To: c.Release.Version.String(), Actor: w.Actor, Text: fmt.Sprintf("without the sibling's lease: %s (%v)", w.Reason, err)})
 		})
 		return 0
 	}
 	now := u.cfg.Clock.Now()
+	why := sibling.Reason("")
+	if denied != nil {
+		why = denied.Reason
+	}
 	_ = u.change(func(s *State) {
 		if s.LeaseWanted.IsZero() {
 			s.LeaseWanted = now
 		}
-		if s.LeaseDenied != err.Error() {
+		if why != u.deniedFor || s.LeaseDenied == "" { // its text has minutes in it
 			u.note(s, Entry{Event: "waits", To: c.Release.Version.String(), Text: err.Error()})
 		}
 		s.LeaseDenied = err.Error()
 	})
+	u.deniedFor = why
 	const back = time.Minute
 	u.setDecision(wait(SiblingFirst, now.Add(back), "%v", err))
 	return back
@@ -184,6 +195,10 @@ func (u *Updater) write(ctx context.Context, c Candidate) error {
 	}
 	return u.change(func(s *State) {
 		s.Phase, s.Slot = Installed, other.Name
+		if f, ok := s.Failures[c.Release.SHA256]; ok && f.Installs > 0 {
+			f.Installs = 0
+			s.Failures[c.Release.SHA256] = f
+		}
 		u.note(s, Entry{Event: "installed", To: c.Release.Version.String(), Text: "in slot " + other.Name})
 	})
 }
@@ -220,7 +235,7 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 		// It may have been done all the same, also where this process is told to end.
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), raucPatience)
 		defer cancel()
-		u.deactivate(back, booted.Name)
+		u.deactivate(back, t, booted.Name)
 		return err
 	}
 	t.Stage = StageRestarting
@@ -230,7 +245,10 @@ func (u *Updater) activate(ctx context.Context, c Candidate) error {
 	_ = u.change(func(s *State) {
 		u.note(s, Entry{Event: "restarting", From: t.FromVersion.String(), To: t.ToVersion.String(), Trial: t.ID})
 	})
-	return u.reboot(ctx)
+	// An alarm tells if it cannot be had; onTrial asks again.
+	u.rebootFrom = time.Now()
+	_ = u.reboot(ctx)
+	return nil
 }
 
 // baseline is what works: whatever did in any of three looks, so that a path
@@ -307,18 +325,15 @@ func (u *Updater) installFailed(ctx context.Context, c Candidate, err error) tim
 		return tick
 	}
 	u.setTrouble(alarmInstall, err)
-	const back = 30 * time.Minute
 	if u.change(func(s *State) {
+		// It is the box that fails here, not the bundle: tried again, ever more rarely.
 		f := s.Failures[c.Release.SHA256]
 		f.Version, f.Text, f.At = c.Release.Version, err.Error(), u.cfg.Clock.Now()
-		f.Count++
-		f.Blocked = f.Count >= 5
+		back := min(30*time.Minute<<min(f.Installs, 6), 24*time.Hour)
+		f.Installs++
 		s.fail(c.Release.SHA256, f)
 		u.note(s, Entry{Event: "install-failed", From: u.cfg.Version.String(), To: c.Release.Version.String(), Text: err.Error()})
-		if s.Phase, s.Slot = Ready, ""; f.Blocked {
-			s.drop()
-			return
-		}
+		s.Phase, s.Slot = Ready, ""
 		s.RetryAfter, s.RetryText = u.cfg.Clock.Now().Add(back), err.Error()
 		s.Word = nil
 	}) != nil {

@@ -20,6 +20,10 @@ const (
 type Verdict struct {
 	Outcome Outcome `json:"outcome"`
 	Text    string  `json:"text"`
+	// Doubt: of a broken one, that what is wrong may have changed with any version:
+	// a passphrase at the far end, a path that somebody has removed. The old version
+	// shows it (Aftermath).
+	Doubt bool `json:"doubt,omitempty"`
 }
 
 // well tells whether a look at the media shows all that worked before the
@@ -55,11 +59,13 @@ func find(paths []Path, name string) (Path, bool) {
 // does not come up though its far end answers. It is inconclusive when what is
 // missing is out of the box's hands as far as it can see: no destination is
 // reachable at all, those that do not come up are the unreachable ones, or the
-// input has no signal. Both go back to the old version; only the first is held
-// against the new one at once. If the old version then does what the new one
-// could not, that counts, too (boot.go).
+// input has no signal. Both go back to the old version; what does not answer at all
+// is held against the new one at once, all else if the old version then does what
+// the new one could not (boot.go).
 func conclude(before, now Media) Verdict {
-	broken := func(format string, args ...any) Verdict { return Verdict{Broken, fmt.Sprintf(format, args...)} }
+	broken := func(format string, args ...any) Verdict {
+		return Verdict{Outcome: Broken, Text: fmt.Sprintf(format, args...), Doubt: before.Answers && now.Answers && now.Management}
+	}
 	switch {
 	case before.Answers && !now.Answers:
 		return broken("the media plane does not answer")
@@ -92,11 +98,11 @@ func conclude(before, now Media) Verdict {
 	case len(down) > 0 && (now.Input || !before.Input):
 		return broken("%s was up before, and does not come up though the far end answers", strings.Join(down, ", "))
 	case len(dark) > 0 && !reachable:
-		return Verdict{Inconclusive, "no destination is reachable"}
+		return Verdict{Outcome: Inconclusive, Text: "no destination is reachable"}
 	case len(dark) > 0:
-		return Verdict{Inconclusive, fmt.Sprintf("%s was up before, and its far end is not reachable now", strings.Join(dark, ", "))}
+		return Verdict{Outcome: Inconclusive, Text: fmt.Sprintf("%s was up before, and its far end is not reachable now", strings.Join(dark, ", "))}
 	case before.Input && !now.Input:
-		return Verdict{Inconclusive, "the input has no signal now, and had one before"}
+		return Verdict{Outcome: Inconclusive, Text: "the input has no signal now, and had one before"}
 	}
 	return broken("it was not well for long enough")
 }

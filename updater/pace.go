@@ -26,7 +26,7 @@ const (
 func (p *pace) look(m Media, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.streaming = m.Streaming()
+	p.streaming = !m.Answers || m.Streaming() // who does not answer may be short of processor
 	if m.Strained {
 		p.calmSince = now
 	}

@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +48,9 @@ type rig struct {
 	media     func(version string) Media // how a version does
 	crash     map[string]bool            // versions that die before their updater
 	clockGood bool
+	full      bool              // the disk, for the updater's own files
+	stuck     error             // what a restart ends with; nil: the box restarts
+	says      map[string]string // what a version says it is, where that is not what it is
 	reboots   int
 	audits    []Record
 
@@ -177,7 +182,8 @@ func (p *power) step(string) error {
 // metered is a folder on that power.
 type metered struct {
 	*powercut.Disk
-	p *power
+	p    *power
+	full func() bool // nil: never
 }
 
 func (m metered) do(f func() error) error {
@@ -192,6 +198,9 @@ func (m metered) do(f func() error) error {
 }
 
 func (m metered) Write(name string, b []byte) error {
+	if m.full != nil && m.full() {
+		return syscall.ENOSPC
+	}
 	return m.do(func() error { return m.Disk.Write(name, b) })
 }
 func (m metered) Rename(a, b string) error {
@@ -202,6 +211,12 @@ func (m metered) Sync() error           { return m.do(m.Disk.Sync) }
 
 var _ durable.Folder = metered{}
 
+func (r *rig) isFull() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.full
+}
+
 // start starts the updater of the version that runs.
 func (r *rig) start() {
 	r.t.Helper()
@@ -210,11 +225,11 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	meta, err := trust.NewClient(metered{r.trusted, r.power}, anchor)
+	meta, err := trust.NewClient(metered{r.trusted, r.power, nil}, anchor)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	v, err := trust.ParseVersion(r.version)
+	v, err := trust.ParseVersion(cmp.Or(r.says[r.version], r.version))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -230,8 +245,13 @@ func (r *rig) start() {
 	}
 	cfg := Config{
 		Serial: r.serial, Board: "generic", Version: v, Floor: floor, BootID: fmt.Sprint("boot-", r.boots),
-		Folder: metered{r.state, r.power}, Witness: metered{r.witness, r.power}, Bundles: r.bundles, Metadata: meta, Repository: src, Installer: r.rauc, Probe: r, Clock: r,
+		Folder: metered{r.state, r.power, r.isFull}, Witness: metered{r.witness, r.power, nil}, Bundles: r.bundles, Metadata: meta, Repository: src, Installer: r.rauc, Probe: r, Clock: r,
 		Reboot: func(context.Context) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.stuck != nil {
+				return r.stuck
+			}
 			if !r.power.off() {
 				select {
 				case wanted <- struct{}{}:

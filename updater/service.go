@@ -333,6 +333,10 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 	if !u.cfg.Clock.Synchronised() {
 		return Status{}, errClock
 	}
+	if !u.uploads.TryLock() {
+		return Status{}, errors.New("another file is being brought; wait until that one is here, or has failed")
+	}
+	defer u.uploads.Unlock()
 	u.mu.Lock()
 	under := u.busy || u.trial != nil
 	u.mu.Unlock()
@@ -348,6 +352,14 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 	repo, err := u.cfg.Metadata.Refresh(ctx, a, now)
 	u.checking.Unlock()
 	if err != nil {
+		var old *trust.Refusal
+		if errors.As(err, &old) && old.Code == trust.Rollback {
+			// Of a repository that would be a reason to distrust it. A file only
+			// waited too long on a desk.
+			e := *old
+			e.Text, e.Remedy = "the file was packed before what this box has seen since: "+old.Text, "pack it again (quartetctl repo sign, then repo pack)"
+			err = &e
+		}
 		return Status{}, u.refuseUpload(actor, "", err)
 	}
 	rel, err := a.Find(repo)

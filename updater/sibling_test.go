@@ -26,7 +26,7 @@ func pairOf(a, b *rig, cut func() bool) {
 			started := time.Now()
 			var p *sibling.Pair
 			p, err := sibling.Open(sibling.Config{
-				Serial: r.serial, Role: role, Peer: peer.serial, Folder: metered{r.state, r.power},
+				Serial: r.serial, Role: role, Peer: peer.serial, Folder: metered{r.state, r.power, nil},
 				Ask: func(_ context.Context, q sibling.Request) (sibling.Answer, error) {
 					other := pairs[1-i]
 					if other == nil || peer.down() || cut != nil && cut() {

@@ -92,23 +92,30 @@ type Word struct {
 	Reason          string `json:"reason,omitempty"`
 }
 
-// Failure is what is held against a bundle on this box.
+// Failure is what is held against a bundle on this box. Each kind has a count of
+// its own: a power cut is no reason to distrust a bundle that RAUC once had no room
+// for.
 type Failure struct {
-	Version trust.Version `json:"version"`
-	Count   int           `json:"count"`
-	Blocked bool          `json:"blocked"` // not tried again
-	Text    string        `json:"text"`
-	At      time.Time     `json:"at"`
-	Slow    int           `json:"slow,omitempty"` // inconclusive trials, for the growing wait
+	Version  trust.Version `json:"version"`
+	Blocked  bool          `json:"blocked"` // not tried again
+	Text     string        `json:"text"`
+	At       time.Time     `json:"at"`
+	Count    int           `json:"count"`              // trials that the old version showed to be its fault
+	Slow     int           `json:"slow,omitempty"`     // trials that nobody could judge, for the growing wait
+	Falls    int           `json:"falls,omitempty"`    // trials that the boot loader gave up
+	Cuts     int           `json:"cuts,omitempty"`     // cut short while it was made the next to boot
+	Installs int           `json:"installs,omitempty"` // installations in a row that failed, for the growing wait
 }
 
-// Aftermath remembers an inconclusive trial until the old version has shown
+// Aftermath remembers a trial that left a doubt until the old version has shown
 // whether it does better.
 type Aftermath struct {
 	SHA256  string        `json:"sha256"`
 	Version trust.Version `json:"version"`
 	Before  Media         `json:"before"`
 	Text    string        `json:"text"`
+	// Final: the far end answered, and the new version could not: once is enough.
+	Final bool `json:"final,omitempty"`
 }
 
 // Entry is one line of the history.
@@ -174,7 +181,6 @@ func loadState(f durable.Folder) (s State, problem, err error) {
 
 // saveState makes a state the present one.
 func saveState(f durable.Folder, s State) error {
-	s.History = s.History[max(0, len(s.History)-maxHistory):]
 	data, err := json.Marshal(s)
 	if err == nil {
 		err = durable.Save(f, stateFile, data)
@@ -183,6 +189,20 @@ func saveState(f durable.Folder, s State) error {
 		return fmt.Errorf("updater: %w", err)
 	}
 	return nil
+}
+
+// trim forgets the oldest lines of the history, and never how the last trial
+// ended: an alarm goes by it.
+func (s *State) trim() {
+	over := len(s.History) - maxHistory
+	if over <= 0 {
+		return
+	}
+	last, ok := s.lastOutcome()
+	s.History = slices.Clone(s.History[over:])
+	if kept, still := s.lastOutcome(); ok && (!still || kept != last) {
+		s.History[0] = last
+	}
 }
 
 // clone is a copy that shares nothing that is changed in place.

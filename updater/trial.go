@@ -46,10 +46,13 @@ type Trial struct {
 	Boots       int           `json:"boots"`   // of the new version that came as far as its updater
 	// Starts counts the starts of the updater within StartedIn, a boot of the
 	// new version: one that dies again and again never comes to its deadline.
-	Starts    int     `json:"starts,omitempty"`
-	StartedIn string  `json:"started_in,omitempty"`
-	Before    Media   `json:"before"` // what worked
-	Verdict   Verdict `json:"verdict"`
+	Starts    int    `json:"starts,omitempty"`
+	StartedIn string `json:"started_in,omitempty"`
+	// BeganS: when it began to judge, the last time, in seconds since the kernel's
+	// start; for the guard (Left). 0: not known.
+	BeganS  float64 `json:"began_s,omitempty"`
+	Before  Media   `json:"before"` // what worked
+	Verdict Verdict `json:"verdict"`
 	// Lease: the sibling has granted one, which is to be given back.
 	Lease bool `json:"lease,omitempty"`
 }

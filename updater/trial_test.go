@@ -137,7 +137,7 @@ func TestActivationIsUndone(t *testing.T) {
 		r.start()
 		defer func() { r.stop() }()
 		r.until(60*time.Hour, "at 1.1.0", runs("1.1.0"))
-		if m := r.rauc.Marks(); !failed || !slices.Contains(m, "active rootfs.0") {
+		if m := r.rauc.Marks(); !failed || !slices.Contains(m, "active rootfs.0") || !slices.Contains(m, "bad rootfs.1") {
 			t.Errorf("marks %v", m)
 		}
 	})
@@ -188,27 +188,32 @@ func TestLeft(t *testing.T) {
 		version   string
 		up        time.Duration
 		ends      int
+		began     float64
 		want      string
 	}{
-		{StageTrial, Undecided, "b", "1.1.0", late, 0, "nobody has confirmed it"},
-		{StageRestarting, Undecided, "", "1.1.0", late, 0, "nobody has confirmed it"},
-		{StageTrial, Undecided, "b", "1.0.0", late, 9, ""},
-		{StageDecided, Broken, "b", "1.1.0", late, 0, "nobody has confirmed it"},
-		{StageDecided, Inconclusive, "b", "1.1.0", late, 0, "nobody has confirmed it"},
-		{StageDecided, Inconclusive, "b", "1.0.0", late, 0, ""},
-		{StageDecided, Confirmed, "b", "1.1.0", late, 9, ""},
-		{StageRestarting, Undecided, "", "1.1.0", early, 0, ""},
-		{StageRestarting, Undecided, "", "1.1.0", early, 2, ""},
-		{StageRestarting, Undecided, "", "1.1.0", early, 3, "ended 3 times"},
-		{StageActivating, Undecided, "", "1.1.0", early, 4, "ended 4 times"},
-		{StageRestarting, Undecided, "", "1.0.0", early, 4, ""}, // the old version's updater
-		{StageRestarting, Undecided, "", "1.1.0", 199 * time.Second, 0, ""},
-		{StageRestarting, Undecided, "", "1.1.0", 200 * time.Second, 0, "has not begun 200 s"},
-		{StageDecided, Broken, "b", "1.1.0", 200 * time.Second, 0, "was to go back"},
-		{StageDecided, Confirmed, "b", "1.1.0", 200 * time.Second, 0, ""},
-		{StageTrial, Undecided, "b", "1.1.0", 200 * time.Second, 3, ""},              // it counts by itself
-		{StageTrial, Undecided, "a", "1.1.0", 200 * time.Second, 0, "has not begun"}, // in the boot before
-		{StageTrial, Undecided, "a", "1.1.0", early, 3, "ended 3 times"},
+		{StageTrial, Undecided, "b", "1.1.0", late, 0, 0, "nobody has confirmed it"},
+		{StageRestarting, Undecided, "", "1.1.0", late, 0, 0, "nobody has confirmed it"},
+		{StageTrial, Undecided, "b", "1.0.0", late, 9, 0, ""},
+		{StageDecided, Broken, "b", "1.1.0", late, 0, 0, "nobody has confirmed it"},
+		{StageDecided, Inconclusive, "b", "1.1.0", late, 0, 0, "nobody has confirmed it"},
+		{StageDecided, Inconclusive, "b", "1.0.0", late, 0, 0, ""},
+		{StageDecided, Confirmed, "b", "1.1.0", late, 9, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", early, 0, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", early, 2, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", early, 3, 0, "ended 3 times"},
+		{StageActivating, Undecided, "", "1.1.0", early, 4, 0, "ended 4 times"},
+		{StageRestarting, Undecided, "", "1.0.0", early, 4, 0, ""}, // the old version's updater
+		{StageRestarting, Undecided, "", "1.1.0", 199 * time.Second, 0, 0, ""},
+		{StageRestarting, Undecided, "", "1.1.0", 200 * time.Second, 0, 0, "has not begun 200 s"},
+		{StageDecided, Broken, "b", "1.1.0", 200 * time.Second, 0, 0, "was to go back"},
+		{StageDecided, Confirmed, "b", "1.1.0", 200 * time.Second, 0, 0, ""},
+		{StageTrial, Undecided, "b", "1.1.0", 200 * time.Second, 3, 0, ""},              // it counts by itself
+		{StageTrial, Undecided, "a", "1.1.0", 200 * time.Second, 0, 0, "has not begun"}, // in the boot before
+		{StageTrial, Undecided, "a", "1.1.0", early, 3, 0, "ended 3 times"},
+		{StageTrial, Undecided, "b", "1.1.0", late, 0, 199, ""},                        // it has begun late, and gets its time
+		{StageTrial, Undecided, "b", "1.1.0", 342 * time.Second, 0, 199, "nobody has"}, // the last look
+		{StageTrial, Undecided, "b", "1.1.0", 201 * time.Second, 0, 40, "nobody has"},  // its loop stands still
+		{StageTrial, Undecided, "b", "1.1.0", 140 * time.Second, 0, 40, ""},
 	} {
 		var f durable.Folder = powercut.New()
 		v, err := trust.ParseVersion("1.1.0")
@@ -216,7 +221,7 @@ func TestLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := saveTrial(f, Trial{ID: "1", Stage: c.stage, FromSlot: "rootfs.0", ToSlot: "rootfs.1", ToVersion: v,
-			StartedIn: c.startedIn, Verdict: Verdict{Outcome: c.outcome}}); err != nil {
+			StartedIn: c.startedIn, BeganS: c.began, Verdict: Verdict{Outcome: c.outcome}}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Left(f, Watch{Version: c.version, BootID: "b", Up: c.up, Ends: c.ends})

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"quartet/device/durable"
 	"quartet/updater/rauc"
+	"quartet/updater/sibling"
 	"quartet/updater/trust"
 )
 
@@ -23,10 +23,11 @@ type Record struct {
 type Config struct {
 	Serial     string
 	Board      string
-	Compatible string        // of RAUC's bundles; "": quartet-BOARD
-	Version    trust.Version // what runs
-	Floor      trust.Version // the oldest that this image goes back to; none: any
-	BootID     string        // another one after each restart of the system
+	Compatible string               // of RAUC's bundles; "": quartet-BOARD
+	Version    trust.Version        // what runs
+	Floor      trust.Version        // the oldest that this image goes back to; none: any
+	BootID     string               // another one after each restart of the system
+	Up         func() time.Duration // since the kernel's start; nil: nobody knows
 
 	Folder     durable.Folder // for what must be remembered
 	Witness    durable.Folder // on another partition, for the word that a version is on trial; nil: none
@@ -77,6 +78,7 @@ type Updater struct {
 
 	// owned by Run
 	settled    bool      // boot has been dealt with
+	bootNoted  bool      // and what it means is in the state
 	markedGood bool      // in this boot
 	wellSince  time.Time // since when all has been well; zero: it is not
 	unwell     bool      // the look before this one was not well
@@ -85,7 +87,13 @@ type Updater struct {
 	startedAt  time.Time // of Run, by the process's clock
 	failing    int       // downloads in a row without progress
 	rebootAt   time.Time
+	rebootFrom time.Time // since when the restart into a new version has been asked for; zero: it has not
 	nextRenew  time.Time
+	told       map[string]bool // marks that RAUC has set and that are not to be set again, see markOnce
+
+	deniedFor sibling.Reason // why there was no lease, the last time
+
+	uploads sync.Mutex // held while a file is brought
 }
 
 // Progress is how far a download or an installation is.
@@ -135,7 +143,7 @@ func New(cfg Config) (*Updater, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &Updater{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), trouble: map[string]string{}, policy: cfg.Policy.withDefaults(),
+	u := &Updater{cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), trouble: map[string]string{}, told: map[string]bool{}, policy: cfg.Policy.withDefaults(),
 		home: cfg.Repository, sibling: cfg.Sibling}
 	u.pace.policy = u.policy
 	s, problem, err := loadState(cfg.Folder)
@@ -201,9 +209,15 @@ func (u *Updater) repository() trust.Opener {
 // before ends by itself.
 func (u *Updater) SetSibling(s Sibling) {
 	u.mu.Lock()
+	first := u.sibling == nil && s != nil
 	u.sibling = s
+	waits := !u.state.LeaseWanted.IsZero()
 	u.mu.Unlock()
-	_ = u.change(func(s *State) { s.LeaseWanted, s.LeaseDenied = time.Time{}, "" })
+	// A process that starts is told of the sibling that it had: what has waited for
+	// that for days goes on waiting.
+	if waits && !first {
+		_ = u.change(func(s *State) { s.LeaseWanted, s.LeaseDenied = time.Time{}, "" })
+	}
 	u.kick()
 }
 
@@ -234,6 +248,24 @@ func (u *Updater) mark(ctx context.Context, m rauc.Mark, slot string) error {
 	return nil
 }
 
+// markOnce is mark for what is done again when something after it failed: each mark
+// is a write of the boot loader's environment, and a disk that is full for a night
+// must not wear that out. why names the occasion.
+func (u *Updater) markOnce(ctx context.Context, why string, m rauc.Mark, slot string) error {
+	key := told(why, m, slot)
+	if u.told[key] {
+		return nil
+	}
+	err := u.mark(ctx, m, slot)
+	u.told[key] = err == nil
+	return err
+}
+
+// thisBoot is markOnce's occasion of an ordinary start.
+const thisBoot = "boot"
+
+func told(why string, m rauc.Mark, slot string) string { return why + " " + string(m) + " " + slot }
+
 // Busy tells whether the box is about to restart for an update, or on trial:
 // then it must not let its sibling restart. For sibling.Config.Busy.
 func (u *Updater) Busy() bool {
@@ -263,6 +295,11 @@ func (u *Updater) change(f func(s *State)) error {
 func (u *Updater) changeLocked(f func(s *State)) error {
 	s := u.state.clone()
 	f(&s)
+	s.trim()
+	if was, is := u.state.Candidate, s.Candidate; was != nil && (is == nil || is.Release.SHA256 != was.Release.SHA256) {
+		delete(u.trouble, alarmFetch) // they were its
+		delete(u.trouble, alarmInstall)
+	}
 	err := saveState(u.cfg.Folder, s)
 	u.setTroubleLocked(alarmDisk, err)
 	if err != nil {
@@ -304,169 +341,4 @@ func (u *Updater) setTroubleLocked(alarm string, err error) {
 		u.log.Warn("updater", "alarm", alarm, "error", err)
 	}
 	u.trouble[alarm] = err.Error()
-}
-
-const (
-	tick  = 2 * time.Second // while something is on trial or about to happen
-	again = time.Minute     // while an update waits
-)
-
-// Run works until ctx ends. It returns nil then; while it runs, nothing that
-// goes wrong ends it.
-func (u *Updater) Run(ctx context.Context) error {
-	u.startedAt = time.Now()
-	for {
-		wait := u.turn(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		t := time.NewTimer(max(wait, 10*time.Millisecond))
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		case <-u.wake:
-			t.Stop()
-		case <-t.C:
-		}
-	}
-}
-
-// turn does what is due, and returns when to look again.
-func (u *Updater) turn(ctx context.Context) time.Duration {
-	if !u.settled {
-		if wait := u.settle(ctx); wait > 0 {
-			return wait
-		}
-	}
-	u.mu.Lock()
-	trial, deadline := u.trial, u.policy.Deadline
-	u.mu.Unlock()
-	if trial != nil {
-		return u.onTrial(ctx, *trial)
-	}
-	wait := again
-	if !u.markedGood {
-		u.healthy(ctx)
-		wait = tick
-		// First this start has to count as good. A box that does not become
-		// well may need the next version all the more.
-		if !u.markedGood && time.Since(u.startedAt) < deadline {
-			return wait
-		}
-	}
-	if u.checkDue() {
-		_ = u.check(ctx) // it is in the state
-	}
-	u.mu.Lock()
-	phase := u.state.Phase
-	u.mu.Unlock()
-	var d time.Duration
-	switch phase {
-	case Idle:
-		u.setDecision(Decision{})
-		return wait
-	case Available:
-		d = u.fetch(ctx)
-	case Ready, Installing, Installed:
-		d = u.install(ctx)
-	case Restarting, OnTrial, GoingBack: // trial.json's, above
-		return wait
-	}
-	if d > 0 {
-		return min(d, wait)
-	}
-	return 0
-}
-
-// situation is what decisions depend on now.
-func (u *Updater) situation() (Situation, Policy, Candidate) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	s := Situation{
-		Now: u.cfg.Clock.Now(), ClockGood: u.cfg.Clock.Synchronised(),
-		DeferUntil: u.state.DeferUntil, RetryAfter: u.state.RetryAfter, Said: u.word() != nil,
-	}
-	var c Candidate
-	if u.state.Candidate != nil {
-		c = *u.state.Candidate
-		s.Upload, s.Expires = c.Upload, c.Expires
-		s.Begins = c.Release.Begins(u.cfg.Serial)
-	}
-	return s, u.policy, c
-}
-
-// word is an operator's "now" if it still counts; the lock is held.
-func (u *Updater) word() *Word {
-	w := u.state.Word
-	if w == nil || u.cfg.Clock.Now().Sub(w.At) > 24*time.Hour {
-		return nil
-	}
-	return w
-}
-
-func (u *Updater) setDecision(d Decision) {
-	u.mu.Lock()
-	changed := u.decision != d
-	u.decision = d
-	u.mu.Unlock()
-	if changed && u.cfg.Changed != nil {
-		u.cfg.Changed()
-	}
-}
-
-func (u *Updater) setProgress(p Progress) {
-	u.mu.Lock()
-	u.progress = p
-	u.mu.Unlock()
-	if u.cfg.Changed != nil {
-		u.cfg.Changed()
-	}
-}
-
-// look looks at the media. Without a look they count as not answering.
-func (u *Updater) look(ctx context.Context) Media {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	m, err := u.cfg.Probe.Media(ctx)
-	if err != nil {
-		u.log.Debug("the media plane could not be looked at", "error", err)
-		m = Media{}
-	}
-	u.mu.Lock()
-	u.media, u.lookedAt = m, time.Now()
-	u.mu.Unlock()
-	u.pace.look(m, time.Now())
-	return m
-}
-
-// audit tells of what a person did.
-func (u *Updater) audit(actor, action, target string, err error, detail string) {
-	if u.cfg.Audit == nil {
-		return
-	}
-	outcome := "done"
-	if err != nil {
-		outcome = "refused: " + err.Error()
-	}
-	u.cfg.Audit(Record{Actor: actor, Action: action, Target: target, Outcome: outcome, Detail: detail})
-}
-
-// bundlePath is where a candidate's bundle lies.
-func (u *Updater) bundlePath(r trust.Release) string { return trust.Path(u.cfg.Bundles, r) }
-
-// tidy removes all bundles but those of a release; nil: all.
-func (u *Updater) tidy(keep *trust.Release) {
-	names, err := filepath.Glob(filepath.Join(u.cfg.Bundles, "*"))
-	if err != nil {
-		return
-	}
-	for _, n := range names {
-		if keep != nil && (n == trust.Path(u.cfg.Bundles, *keep) || n == trust.PartPath(u.cfg.Bundles, *keep)) {
-			continue
-		}
-		if bundleName.MatchString(filepath.Base(n)) {
-			removeFile(n)
-		}
-	}
 }

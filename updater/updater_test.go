@@ -688,7 +688,7 @@ func TestF29RollbackFindsItsOwnFiles(t *testing.T) {
 		}
 		// The state of another schema: the new version writes its own file, and
 		// has only trial.json in common with the old one.
-		st := r.until(10*time.Minute, "back", func(s Status) bool { return s.Version == "1.0.0" && s.Trial == nil })
+		st := r.until(10*time.Minute, "back", func(s Status) bool { return s.Version == "1.0.0" && s.Trial == nil && s.Phase == Idle })
 		if _, err := r.state.Read(stateFile); err != nil || len(mine) == 0 {
 			t.Error(err)
 		}

@@ -66,11 +66,14 @@ func ParseWindow(s string) (Window, error) {
 	if !ok || err1 != nil || err2 != nil {
 		return bad("its times are not HH:MM-HH:MM")
 	}
+	if start == 24*60 {
+		return bad("it begins at 24:00: write 00:00, and the day after")
+	}
 	minutes := (end - start + 24*60) % (24 * 60)
 	if minutes == 0 {
 		minutes = 24 * 60
 	}
-	w.Start, w.Length = start%(24*60), time.Duration(minutes)*time.Minute
+	w.Start, w.Length = start, time.Duration(minutes)*time.Minute
 	return w, nil
 }
 

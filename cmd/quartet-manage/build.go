@@ -168,6 +168,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	p.probe = &probe{media: p.media.Status, claimed: users.Claimed, document: func() error { _, _, err := documents.Load(); return err },
 		page: func(ctx context.Context) error { return p.page.Ask(ctx) }, turns: func() uint64 { return p.server.Turns() }}
 	parts.probe = p.probe
+	parts.uptime = func() time.Duration { return time.Duration(machine.Read().UptimeS * float64(time.Second)) }
 	if o.reboot != nil {
 		parts.reboot = o.reboot
 	}

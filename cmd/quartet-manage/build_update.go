@@ -29,6 +29,7 @@ type updateParts struct {
 	probe        updater.Probe
 	clock        updater.Clock
 	reboot       func(ctx context.Context) error
+	uptime       func() time.Duration             // of the machine
 	certificate  func() (*tls.Certificate, error) // that the sibling knows
 	onAir        func() bool
 }
@@ -88,7 +89,7 @@ func newUpdater(o options, i image, p updateParts, changed func(), log *slog.Log
 		return nil, errors.New("the kernel tells no boot id, so nobody can tell one start of the box from another")
 	}
 	return updater.New(updater.Config{
-		Serial: p.serial, Board: i.board, Compatible: i.compatible, Version: i.version, Floor: i.floor, BootID: p.boot,
+		Serial: p.serial, Board: i.board, Compatible: i.compatible, Version: i.version, Floor: i.floor, BootID: p.boot, Up: p.uptime,
 		Folder: folder, Witness: durable.At(o.configDir), Bundles: bundles, Metadata: meta, Installer: p.bus, Probe: p.probe, Clock: p.clock, Reboot: p.reboot,
 		Changed: changed, Log: log,
 	})
@@ -165,10 +166,39 @@ func policyOf(s web.UpdateSettings) (p updater.Policy, err error) {
 }
 
 // Configure implements web.Updater: settings come into force at once, and the
-// media do not notice.
+// media do not notice. Where they cannot, and none have before, the box updates
+// itself no more than a box may of whose windows and sibling nobody knows.
 func (u *updates) Configure(s web.UpdateSettings) error {
+	if u.up == nil {
+		_, err := policyOf(s)
+		return err
+	}
+	err := u.configure(s)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case err == nil:
+		u.configured = true
+	case !u.configured:
+		u.up.SetSibling(closed{err})
+		_ = u.up.SetPolicy(updater.Policy{Mode: updater.Manual})
+	}
+	return err
+}
+
+// closed stands for a sibling that nobody knows.
+type closed struct{ why error }
+
+func (c closed) Acquire(context.Context) error {
+	return &sibling.Denied{Reason: sibling.Broken, Err: c.why,
+		Text: fmt.Sprintf("the settings of updates cannot be applied, so nobody knows whether this box is one of a pair: %v; save them anew", c.why)}
+}
+func (closed) Release(context.Context) error       { return nil }
+func (closed) Held() (left time.Duration, ok bool) { return 0, false }
+
+func (u *updates) configure(s web.UpdateSettings) error {
 	p, err := policyOf(s)
-	if err != nil || u.up == nil {
+	if err != nil {
 		return err
 	}
 	if u.hold > 0 {
@@ -193,7 +223,7 @@ func (u *updates) Configure(s web.UpdateSettings) error {
 		u.repository = s.Repository
 		u.up.SetRepository(home)
 	}
-	return u.pair.configure(s.Sibling)
+	return u.pair.configure(s.Sibling, !u.configured)
 }
 
 // pairing is this box's side of a pair: the lease that it asks of its sibling,
@@ -212,11 +242,12 @@ type pairing struct {
 	handler  http.Handler // nil: the box is not one of a pair
 }
 
-// configure pairs the box, with another one, or with none.
-func (p *pairing) configure(s web.SiblingSettings) error {
+// configure pairs the box, with another one, or with none. first: the updater may
+// have been told of another one than settings has.
+func (p *pairing) configure(s web.SiblingSettings, first bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s == p.settings || s.Role == "none" && p.handler == nil {
+	if !first && (s == p.settings || s.Role == "none" && p.handler == nil) {
 		return nil
 	}
 	if s.Role == "none" {

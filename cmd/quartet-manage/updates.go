@@ -38,6 +38,7 @@ type updates struct {
 	poke     chan struct{} // capacity 1: something has changed
 
 	mu         sync.Mutex // guards what follows
+	configured bool       // settings have been applied
 	repository string     // that is asked
 	transport  *http.Transport
 
@@ -237,7 +238,11 @@ func (u *updates) History(ctx context.Context, limit int) (list []web.UpdateEntr
 // ask asks something of the updater; its words are for the one who asks.
 func (u *updates) ask(do func() (updater.Status, error)) error {
 	if u.up == nil {
-		return &web.Refusal{Text: "this box cannot update itself: " + u.why.Error(), Remedy: "install a Quartet image"}
+		r := &web.Refusal{Text: "this box cannot update itself: " + u.why.Error(), Remedy: "install a Quartet image"}
+		if !errors.Is(u.why, errNoImage) {
+			r.Remedy = "restart the box; if that does not help, send its support bundle"
+		}
+		return r
 	}
 	_, err := do()
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -58,7 +58,7 @@ type UpdateProgress struct {
 
 // UpdateWait is what an update waits for.
 type UpdateWait struct {
-	Why   string     `json:"why" enum:"clock|deferred|spread|window|operator|sibling|retry|media"`
+	Why   string     `json:"why" enum:"clock|deferred|spread|window|operator|sibling|retry|media|expired"`
 	Text  string     `json:"text"`
 	Until *time.Time `json:"until" doc:"when it is looked at again; null: when something changes"`
 }

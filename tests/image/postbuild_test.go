@@ -34,7 +34,7 @@ func TestPostBuild(t *testing.T) {
 		if change != nil {
 			change(root)
 		}
-		all := append([]string{"BOARD=rock5b", "VERSION=1.4.0", "FLOOR=1.2.0", "KEYS=" + keys, "RELEASE=yes"}, facts...)
+		all := append([]string{"BOARD=rock5b", "VERSION=1.4.0", "TAG=v1.4.0", "FLOOR=1.2.0", "KEYS=" + keys, "RELEASE=yes"}, facts...)
 		last := map[string]string{} // the last word counts
 		var order []string
 		for _, f := range all {
@@ -108,7 +108,8 @@ func TestPostBuild(t *testing.T) {
 		{"private keys in the image", put("etc/ssl/x", "-----BEGIN RSA PRIVATE KEY-----\n", 0o600), nil},
 		{"no such folder", nil, []string{"BOARD=toaster"}},
 		{"MAJOR.MINOR.PATCH", nil, []string{"VERSION=unpacked"}},
-		{"built from a tag", nil, []string{"VERSION=1.4.0-3-g1234567"}},
+		{"at the tag v0.0.0-dev", nil, []string{"VERSION=0.0.0-dev", "TAG="}},
+		{"at the tag v1.5.0", nil, []string{"VERSION=1.5.0"}},
 		{"names the oldest version", nil, []string{"FLOOR=0.0.0"}},
 		{"is missing", nil, []string{"KEYS=" + t.TempDir()}},
 	} {
@@ -117,7 +118,7 @@ func TestPostBuild(t *testing.T) {
 		}
 	}
 	// What a release refuses, a development build does with.
-	if _, out, err := run(t, nil, "RELEASE=", "FLOOR=0.0.0", "VERSION=1.4.0-3-g1234567"); err != nil {
+	if _, out, err := run(t, nil, "RELEASE=", "FLOOR=0.0.0", "VERSION=1.4.0-3-g1234567", "TAG="); err != nil {
 		t.Errorf("a development build: %v %s", err, out)
 	}
 }

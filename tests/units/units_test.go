@@ -148,7 +148,7 @@ func TestUnitsLoad(t *testing.T) {
 	}
 }
 
-// TestProcessesKeepApart: what DESIGN.md §4 says of failure domains, in the
+// TestProcessesKeepApart: what docs/architecture.md says of failure domains, in the
 // units' words.
 func TestProcessesKeepApart(t *testing.T) {
 	all := units(t)
@@ -318,7 +318,7 @@ func overlayRoot(t *testing.T) string {
 }
 
 // TestWatchdogChain: PID 1 feeds the hardware's watchdog, and each service of ours
-// that stays feeds PID 1's by its work (DESIGN.md §4).
+// that stays feeds PID 1's by its work.
 func TestWatchdogChain(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(overlay, "usr/lib/systemd/system.conf.d/quartet.conf"))
 	if err != nil || !regexp.MustCompile(`(?m)^RuntimeWatchdogSec=20s$`).Match(b) || !regexp.MustCompile(`(?m)^RebootWatchdogSec=`).Match(b) {

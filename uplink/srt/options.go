@@ -113,7 +113,8 @@ type Options struct {
 	// peer that asks for a filter is refused unless this is set. [PACKETFILTER]
 	PacketFilter string
 
-	// Interface binds to a network interface by name; needs CAP_NET_RAW.
+	// Interface binds to a network interface by name; needs CAP_NET_RAW on kernels
+	// before 5.7.
 	// [BINDTODEVICE]
 	Interface string
 	// LocalAddr is a caller's source address, "ip" or "ip:port".

@@ -7,7 +7,7 @@ target=$1
 tree=$BR2_EXTERNAL_QUARTET_PATH
 facts=${QUARTET_FACTS:-$BASE_DIR/quartet.facts}
 fact() { sed -n "s/^$1=//p" "$facts"; }
-board=$(fact BOARD) version=$(fact VERSION) floor=$(fact FLOOR) keys=$(fact KEYS) release=$(fact RELEASE)
+board=$(fact BOARD) version=$(fact VERSION) tag=$(fact TAG) floor=$(fact FLOOR) keys=$(fact KEYS) release=$(fact RELEASE)
 
 fail() {
 	echo "post-build: $*" >&2
@@ -23,7 +23,7 @@ esac
 # Keys: complete always, and no development keys in a release.
 sh "$tree/scripts/check-keys" ${release:+--release} "$keys"
 if [ -n "$release" ]; then
-	case $version in *dirty* | *-g*) fail "version $version: a release is built from a tag" ;; esac
+	[ "$tag" = "v$version" ] || fail "version $version: a release is built from what make source wrote at the tag v$version (TAG has '$tag')"
 	[ "$floor" != 0.0.0 ] || fail "QUARTET_FLOOR is not set: a release names the oldest version that boxes go back to"
 fi
 

@@ -12,6 +12,9 @@ QUARTET_VERSION = $(or $(file <$(QUARTET_SITE)/VERSION),unpacked)
 QUARTET_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = \
 	--exclude /build --exclude /buildroot/keys --exclude node_modules
 QUARTET_LICENSE = Apache-2.0
+# legal-info would pack this whole tree, with what was built and the keys in it;
+# scripts/release delivers the archive that it was unpacked from.
+QUARTET_REDISTRIBUTE = NO
 # Those of the modules are beside them.
 QUARTET_LICENSE_FILES = LICENSE $(sort $(shell cd $(QUARTET_SITE) && \
 	find vendor -type f \( -iname 'licen[cs]e*' -o -iname 'copying*' -o -iname 'notice*' \) 2>/dev/null))
@@ -55,11 +58,12 @@ define QUARTET_USERS
 	quartet-manage 803 quartet-manage 803 * /var/lib/quartet - quartet,quartet-netd,quartet-panel Quartet management
 endef
 
-# What post-build and post-image are told.
+# What post-build and post-image are told. TAG is the archive's: the tag that the
+# commit had.
 define QUARTET_INSTALL_FACTS
 	mkdir -p $(BASE_DIR)
-	printf 'BOARD=%s\nVERSION=%s\nFLOOR=%s\nKEYS=%s\nRELEASE=%s\nDATA=%s\nGPL=%s\n' \
-		'$(QUARTET_BOARD)' '$(QUARTET_VERSION)' '$(QUARTET_FLOOR)' \
+	printf 'BOARD=%s\nVERSION=%s\nTAG=%s\nFLOOR=%s\nKEYS=%s\nRELEASE=%s\nDATA=%s\nGPL=%s\n' \
+		'$(QUARTET_BOARD)' '$(QUARTET_VERSION)' '$(file <$(QUARTET_SITE)/TAG)' '$(QUARTET_FLOOR)' \
 		'$(QUARTET_KEYS)' '$(QUARTET_RELEASE)' '$(QUARTET_DATA_SIZE)' \
 		'$(BR2_PACKAGE_QUARTET_GPL)' > $(BASE_DIR)/quartet.facts
 endef
