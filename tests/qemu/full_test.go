@@ -49,15 +49,15 @@ func (b *box) media(limit time.Duration, what string, want func(*control.Status)
 
 // TestF21 has more versions that do not work: one hangs the machine, one has no
 // management, and so no updater that could judge it, one cannot mount the partition
-// that tells it of its trial, and one starts and lets no media out. The latter has another schema, too, and leaves its own
-// documents behind, with other addresses in them: the old version goes on with
-// its own (F29).
+// that tells it of its trial, and one starts and lets no media out. The latter has
+// another schema, too, and leaves its own documents behind, with other addresses in
+// them: the old version goes on with its own (F29).
 func TestF21(t *testing.T) {
 	needFull(t)
-	// A quarter of the usual rate: what SRT sends again when nothing gets through
+	// Half of the usual rate: what SRT sends again when nothing gets through
 	// would take all of the emulated processors, and its time from the updater.
 	s := newStudio(t)
-	s.rate /= 4
+	s.rate /= 2
 	b := sendingFrom(t, "LAB-0021", s)
 	h := newHome(t)
 	b.page.follow(h.url())

@@ -42,8 +42,9 @@ type studio struct {
 }
 
 const (
-	pathBPS = 250_000 // for each path; four times over it takes half of the emulated processors
-	loopTS  = "/var/lib/quartetd/loop.ts"
+	pathBPS  = 125_000 // for each path, of four; their packets take half of the emulated processors or more
+	leastBPS = 250_000
+	loopTS   = "/var/lib/quartetd/loop.ts"
 )
 
 func secret(n int) string {
@@ -58,7 +59,7 @@ func newStudio(t testing.TB, paths ...string) *studio {
 	if len(paths) == 0 {
 		paths = []string{"1a", "1b", "2a", "2b"}
 	}
-	s := &studio{t: t, dir: t.TempDir(), key: config.Secret(secret(32)), rate: pathBPS * len(paths)}
+	s := &studio{t: t, dir: t.TempDir(), key: config.Secret(secret(32)), rate: max(pathBPS*len(paths), leastBPS)}
 	box := config.Default[config.Box]()
 	box.Version, box.Name = config.SchemaVersion, "lab"
 	box.Input.Type, box.Input.URL = config.TypeFile, "file://"+loopTS

@@ -680,6 +680,13 @@ export const de: Catalogue = {
   "update.event.interrupted": "Unterbrochen",
   "update.event.install-failed": "Nicht installiert",
   "update.event.download-failed": "Nicht heruntergeladen",
+  "update.event.held-against": "Ihr angelastet",
+  "update.event.not-restarted": "Kein Neustart",
+  "update.event.cut-short": "Abgebrochen",
+  "update.event.override": "Ohne Freigabe",
+  "update.event.lost": "Datei verloren",
+  "update.event.slot-changed": "Anderer Platz",
+  "update.event.damaged": "Beschädigt",
   // Users, audit, logs
   "users.list": "Benutzer",
   "users.add": "Benutzer hinzufügen",

@@ -676,6 +676,13 @@ export const en = {
   "update.event.interrupted": "Interrupted",
   "update.event.install-failed": "Not installed",
   "update.event.download-failed": "Not downloaded",
+  "update.event.held-against": "Held against it",
+  "update.event.not-restarted": "Not restarted",
+  "update.event.cut-short": "Cut short",
+  "update.event.override": "Without lease",
+  "update.event.lost": "File lost",
+  "update.event.slot-changed": "Other slot",
+  "update.event.damaged": "Damaged",
   // Users, audit, logs
   "users.list": "Users",
   "users.add": "Add a user",

@@ -11,7 +11,7 @@ import { Badge, Button, Confirm, Loading, Note, Panel, ProblemNote, say, Scroll,
 import { SettingsForm } from "./settings";
 
 const slotLevels: Record<string, Level> = { running: "ok", good: "ok", bad: "major", unknown: "info" };
-const eventLevels: Record<string, Level> = { confirmed: "ok", failed: "minor", "fell-back": "minor", inconclusive: "warning", refused: "warning", "install-failed": "minor" };
+const eventLevels: Record<string, Level> = { confirmed: "ok", failed: "minor", "fell-back": "minor", inconclusive: "warning", refused: "warning", "install-failed": "minor", "held-against": "minor", "not-restarted": "minor", "slot-changed": "minor", damaged: "minor", override: "warning" };
 
 export default function UpdateView() {
   useLanguage();
