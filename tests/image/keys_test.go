@@ -109,6 +109,7 @@ func TestReleaseRefusesDevelopmentKeys(t *testing.T) {
 		{"development key", "ca.pem", "ca.pem"}, {"bundle.pem is not signed", "bundle.pem", "bundle.pem"}, {"fit.dtsi is not of fit.crt", "fit.crt", "fit.crt"},
 		{"does not belong", "fit.key", "fit.key"}, {"does not belong", "bundle.key", "bundle.key"}, {"root.json is missing", "root.json", ""}, {"fit.dtsi is missing", "fit.dtsi", ""},
 		{"lacks the extended key usage", "bundle.pem", "../ca"}, {"belongs into a safe", "ca.key", "ca.key"},
+		{"has it a passphrase", "fit.key", "encrypted"}, {"has it a passphrase", "bundle.key", "encrypted"},
 	} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS(good)); err != nil {
@@ -118,6 +119,15 @@ func TestReleaseRefusesDevelopmentKeys(t *testing.T) {
 		case "":
 			if err := os.Remove(filepath.Join(dir, c.file)); err != nil {
 				t.Fatal(err)
+			}
+		case "encrypted":
+			name := filepath.Join(dir, c.file)
+			out, err := exec.CommandContext(t.Context(), "openssl", "pkey", "-in", name, "-aes256", "-passout", "pass:x", "-out", name+".new").CombinedOutput()
+			if err == nil {
+				err = os.Rename(name+".new", name)
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
 			}
 		case "../ca": // the CA's own certificate, which is for signing others
 			b, err := os.ReadFile(filepath.Join(good, "ca.pem"))

@@ -136,6 +136,24 @@ func signAll[T metadata.Roles](m *metadata.Metadata[T], folder, role string, roo
 	return nil
 }
 
+// enough tells which keys of a role are missing to sign for it.
+func enough(root *metadata.Metadata[metadata.RootType], folder, role string) error {
+	keys, err := keysOf(folder, role)
+	if err != nil {
+		return err
+	}
+	want, have := root.Signed.Roles[role], 0
+	for _, k := range keys {
+		if slices.Contains(want.KeyIDs, k.id) {
+			have++
+		}
+	}
+	if have < want.Threshold {
+		return fmt.Errorf("%s needs %d of the keys %s in %s, and there are too few", role, want.Threshold, short(want.KeyIDs), folder)
+	}
+	return nil
+}
+
 func short(ids []string) string {
 	var s []string
 	for _, id := range ids {

@@ -146,6 +146,13 @@ func (r *Repository) Rotate(role string) ([]string, error) {
 	if !slices.Contains(Roles, role) {
 		return nil, fmt.Errorf("%q is no role; there are %s", role, strings.Join(Roles, ", "))
 	}
+	// What is signed anew after the root takes keys that stay. Without them boxes
+	// would find a root that what they find beside it does not fit.
+	for _, other := range needs[role] {
+		if err := enough(r.root, r.keys, other); err != nil {
+			return nil, err
+		}
+	}
 	old := slices.Clone(r.root.Signed.Roles[role].KeyIDs)
 	var files []string
 	err := r.newRoot(func() error {
@@ -178,6 +185,13 @@ func (r *Repository) Rotate(role string) ([]string, error) {
 		return files, r.publish(false, true)
 	}
 	return files, r.publish(true, true)
+}
+
+// needs lists whose keys sign, when a role's are replaced, beside its own new ones
+// and the root's.
+var needs = map[string][]string{
+	metadata.SNAPSHOT: {metadata.TIMESTAMP},
+	metadata.TARGETS:  {metadata.SNAPSHOT, metadata.TIMESTAMP},
 }
 
 // newRoot changes the root, signs it with the keys of the one before and its

@@ -446,6 +446,37 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// Keys that are elsewhere: nothing is replaced by halves.
+func TestRotationWithoutKeys(t *testing.T) {
+	h := newHome(t)
+	h.add("1.1.0", trust.Custom{})
+	folder := filepath.Join(h.dir, "keys")
+	keys, err := filepath.Glob(filepath.Join(folder, "timestamp*"))
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("%v, %v", keys, err)
+	}
+	if err := os.Rename(keys[0], filepath.Join(t.TempDir(), "key")); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range []string{"snapshot", "targets"} {
+		h.reopen()
+		if _, err := h.Rotate(role); err == nil || !strings.Contains(err.Error(), "timestamp needs 1 of the keys") {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+	after, err := os.ReadDir(folder)
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d keys, %d before, %v", len(after), len(before), err)
+	}
+	if repo := refresh(t, h.client(), h.source(), h.now); repo.Root != 1 {
+		t.Errorf("root %d", repo.Root)
+	}
+}
+
 // Root keys change with the signatures of old and new; a box that was away
 // follows; a root that only the new keys sign is refused.
 func TestRootRotation(t *testing.T) {
