@@ -87,7 +87,7 @@ func (u *Updater) alarms(now time.Time) (list []Alarm) {
 		switch Outcome(e.Event) {
 		case Broken, FellBack:
 			list = append(list, Alarm{Code: alarmFailed, Severity: Minor, Since: e.Time,
-				Text: fmt.Sprintf("version %s went back to %s: %s", e.To, e.From, e.Text), Remedy: "tell home; this bundle is tried once more at most"})
+				Text: fmt.Sprintf("version %s went back to %s: %s", e.To, e.From, e.Text), Remedy: "tell home; its history says whether it is tried again"})
 		case Inconclusive:
 			list = append(list, Alarm{Code: alarmInconclusive, Severity: Warning, Since: e.Time,
 				Text: fmt.Sprintf("version %s could not be judged: %s", e.To, e.Text), Remedy: "it is tried again later; check destinations and input"})

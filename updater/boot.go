@@ -21,6 +21,9 @@ const (
 	maxSlow       = 7 * 24 * time.Hour // longest wait after inconclusive trials
 )
 
+// rarely is the wait after n failures in a row that were the box's.
+func rarely(n int) time.Duration { return min(30*time.Minute<<min(n, 6), 24*time.Hour) }
+
 // slowly is the wait after the n-th inconclusive trial in a row.
 func slowly(n int) time.Duration {
 	return min(24*time.Hour<<min(max(n-1, 0), 3), maxSlow)
@@ -143,7 +146,7 @@ func (u *Updater) settleTrial(ctx context.Context, t Trial, booted rauc.Slot) er
 		}
 		if err := u.change(func(s *State) {
 			s.BootID = ""
-			if s.Candidate == nil || s.Candidate.Release.SHA256 != t.SHA256 {
+			if s.Candidate == nil || s.Candidate.Release.SHA256 != t.SHA256 || s.has("cut-short", t.ID) {
 				return
 			}
 			if !sameBoot {
@@ -202,10 +205,13 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	u.unwell = !isWell
 	switch {
 	case isWell || v.Outcome != Broken:
-		u.brokenFrom = time.Time{}
+		u.brokenFrom, u.doubted = time.Time{}, false
 	case u.brokenFrom.IsZero():
 		u.brokenFrom = now
 	}
+	// One look that is blind makes nothing certain that the others left in doubt.
+	u.doubted = u.doubted || v.Outcome == Broken && v.Doubt
+	v.Doubt = u.doubted
 	age := now.Sub(u.startedAt)
 	switch {
 	case isWell && now.Sub(u.wellSince) >= policy.Hold:
@@ -237,14 +243,14 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 // the sibling's lease; not for ever, as the window and the lease do not last.
 func (u *Updater) restart(ctx context.Context, t Trial, booted string) time.Duration {
 	now := time.Now()
-	if u.rebootFrom.IsZero() {
+	if u.rebootFrom.IsZero() { // a process that died in between has asked
 		u.rebootFrom = now
 	}
 	if now.Before(u.rebootAt) {
 		return tick
 	}
-	late := now.Sub(u.rebootFrom) > restartWithin
-	if pair := u.pair(); t.Lease && pair != nil && !late && now.Sub(u.rebootFrom) > 0 {
+	late := now.Sub(u.rebootFrom) > restartWithin || u.cfg.Clock.Now().Sub(t.Started) > 2*restartWithin
+	if pair := u.pair(); t.Lease && pair != nil && !late {
 		if err := pair.Acquire(ctx); err != nil {
 			u.log.Warn("the sibling's lease is gone before the restart", "error", err)
 			late = ctx.Err() == nil
@@ -254,26 +260,31 @@ func (u *Updater) restart(ctx context.Context, t Trial, booted string) time.Dura
 		_ = u.reboot(ctx)
 		return tick
 	}
-	wait := u.deactivate(ctx, t, booted)
-	if wait == 0 {
-		u.rebootFrom = time.Time{}
-		u.giveBack(ctx)
-		_ = u.change(func(s *State) {
-			s.Word = nil
-			u.note(s, Entry{Event: "not-restarted", From: t.FromVersion.String(), To: t.ToVersion.String(), Trial: t.ID,
-				Text: "the box did not restart when it was asked to; the update waits for its next window"})
-		})
-	}
-	return wait
+	return u.deactivate(ctx, t, booted)
 }
 
 // deactivate makes the slot that runs the next to boot, and only then forgets the
 // trial: a new version must not start without one.
 func (u *Updater) deactivate(ctx context.Context, t Trial, booted string) time.Duration {
+	if t.Stage != StageActivating {
+		// Whoever comes in between goes on with taking it back. If the disk refuses
+		// that, the boot loader is told all the same.
+		t.Stage = StageActivating
+		_ = u.setTrial(&t)
+	}
 	err := u.undo(ctx, t, booted)
 	u.setTrouble(alarmRAUC, err)
 	if err == nil {
-		err = u.change(func(s *State) { s.BootID = "" })
+		err = u.change(func(s *State) {
+			s.BootID = ""
+			if !u.rebootFrom.IsZero() {
+				u.notRestarted(s, t)
+			}
+		})
+	}
+	if err == nil && !u.rebootFrom.IsZero() {
+		u.rebootFrom = time.Time{}
+		u.giveBack(ctx)
 	}
 	if err == nil {
 		err = u.setTrial(nil)
@@ -282,6 +293,20 @@ func (u *Updater) deactivate(ctx context.Context, t Trial, booted string) time.D
 		return raucPatience
 	}
 	return 0
+}
+
+// notRestarted notes that the box was asked to restart, and did not. It is the
+// box's fault, like an installation that fails, and is tried as rarely: each try
+// writes the boot loader's environment, and keeps the sibling waiting.
+func (u *Updater) notRestarted(s *State, t Trial) {
+	now := u.cfg.Clock.Now()
+	f := s.Failures[t.SHA256]
+	f.Version, f.At, f.Text = t.ToVersion, now, "the box did not restart when it was asked to"
+	s.RetryAfter, s.RetryText = now.Add(rarely(f.Installs)), f.Text
+	f.Installs++
+	s.fail(t.SHA256, f)
+	s.Word = nil
+	u.note(s, Entry{Event: "not-restarted", From: t.FromVersion.String(), To: t.ToVersion.String(), Trial: t.ID, Text: f.Text + "; it is tried again later"})
 }
 
 // undo makes the slot that runs the boot loader's only choice again. Left behind it
@@ -350,8 +375,16 @@ func (u *Updater) healthy(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	if after != nil && (after.BootID != u.cfg.BootID || now.Sub(u.startedAt) > policy.patience() && u.afterSince.IsZero()) {
+		// The old version does no better in the time that the new one had, or nobody
+		// has seen it: it was not the new one's fault.
+		if u.change(func(s *State) { s.Aftermath = nil }) != nil {
+			return
+		}
+		after = nil
+	}
 	if !m.Answers || !m.Management {
-		u.wellSince = time.Time{}
+		u.wellSince, u.afterSince = time.Time{}, time.Time{}
 		return
 	}
 	if u.wellSince.IsZero() {
@@ -377,10 +410,9 @@ func (u *Updater) healthy(ctx context.Context) {
 			if now.Sub(u.afterSince) < policy.Hold { // as long as the new one had to
 				return
 			}
-			_ = u.change(func(s *State) { u.holdAgainst(s, *after) })
-		case now.Sub(u.startedAt) > policy.patience(): // what the new one had
-			// The old version does no better: it was not the new one's fault.
-			_ = u.change(func(s *State) { s.Aftermath = nil })
+			if u.change(func(s *State) { u.holdAgainst(s, *after) }) != nil {
+				return
+			}
 		default:
 			u.afterSince = time.Time{}
 			return

@@ -149,6 +149,122 @@ func TestRestartNotHad(t *testing.T) {
 	})
 }
 
+// All day long: each try writes the boot loader's environment.
+func TestRestartNotHadForDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		r.policy.Windows = nil
+		r.stuck = errors.New("the network helper does not answer")
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.pass(7 * 24 * time.Hour)
+		if n := strings.Count(r.events(), "not-restarted"); n < 5 || n > 15 || len(r.rauc.Marks()) > 5*n || len(r.u.Blocked()) != 0 {
+			t.Errorf("%d tries, %d marks, %+v", n, len(r.rauc.Marks()), r.u.Blocked())
+		}
+		r.set(func() { r.stuck = nil })
+		r.until(30*time.Hour, "at 1.1.0", runs("1.1.0"))
+	})
+}
+
+// What has been taken back by halves when the process ends is taken back, and no
+// restart comes of it.
+func TestTakenBackByHalves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		r.stuck = errors.New("the network helper does not answer")
+		fails := false
+		r.rauc.Step = func(what string) error {
+			if what == "mark bad B" && fails {
+				return errors.New("fw_setenv failed")
+			}
+			return r.power.step(what)
+		}
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(30*time.Hour, "restarting", func(s Status) bool { return s.Phase == Restarting })
+		fails = true
+		r.pass(40 * time.Minute)
+		r.set(func() { r.stuck = nil })
+		r.stop()
+		r.start()
+		r.pass(10 * time.Minute)
+		fails = false
+		r.until(30*time.Hour, "at 1.1.0", runs("1.1.0"))
+		if got := fmt.Sprint(r.outcomes()); got != "[confirmed 1.1.0]" || r.reboots != 1 {
+			t.Errorf("%s, %d restarts: %s", got, r.reboots, r.events())
+		}
+	})
+}
+
+// One look that is blind does not make sure what the others left in doubt.
+func TestBlindLookLeavesDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t)
+		var begun time.Time
+		r.media = func(v string) Media {
+			m := allUp(v)
+			if v == "1.1.0" && begun.IsZero() {
+				begun = time.Now()
+			}
+			if !begun.IsZero() {
+				m.Paths[0].Up = false // with any version
+			}
+			if v == "1.1.0" && time.Since(begun) > 57*time.Second {
+				return Media{}
+			}
+			return m
+		}
+		r.publish("1.1.0", trust.Custom{})
+		r.start()
+		defer func() { r.stop() }()
+		r.until(30*time.Hour, "on trial", func(s Status) bool { return s.Version == "1.1.0" })
+		r.until(10*time.Minute, "back", func(s Status) bool { return s.Version == "1.0.0" && s.Trial == nil })
+		r.pass(10 * time.Minute)
+		if got := fmt.Sprint(r.outcomes()); got != "[failed 1.1.0]" || len(r.u.Blocked()) != 0 {
+			t.Errorf("%s, %d blocked", got, len(r.u.Blocked()))
+		}
+	})
+}
+
+// What the old version shows counts in its first start after the trial, and in the
+// time that the new one had.
+func TestAftermathEnds(t *testing.T) {
+	for name, late := range map[string]time.Duration{"the old one is slow": 10 * time.Minute, "the box is switched off": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := rigged(t)
+				var back time.Time
+				r.media = func(v string) Media {
+					m := allUp(v)
+					switch {
+					case v == "1.1.0":
+						m.Paths[0].Up = false
+						back = time.Now()
+					case !back.IsZero() && time.Since(back) < late:
+						return Media{}
+					}
+					return m
+				}
+				r.publish("1.1.0", trust.Custom{})
+				r.start()
+				defer func() { r.stop() }()
+				r.until(30*time.Hour, "on trial", func(s Status) bool { return s.Version == "1.1.0" })
+				r.until(10*time.Minute, "back", func(s Status) bool { return s.Version == "1.0.0" && s.Trial == nil })
+				if late == 0 {
+					r.stop()
+					r.boot()
+				}
+				r.pass(time.Hour)
+				if len(r.u.Blocked()) != 0 || r.u.state.Aftermath != nil {
+					t.Errorf("%+v, %+v", r.u.Blocked(), r.u.state.Aftermath)
+				}
+			})
+		})
+	}
+}
+
 // lent is a sibling that is out itself.
 type lent struct{ asked int }
 

@@ -13,7 +13,7 @@ import (
 const (
 	guardEnds   = 3                 // of the updater's program in one boot before it has begun to judge
 	guardBegun  = 200 * time.Second // after the kernel's start: it has begun by then
-	guardJudged = 140 * time.Second // after it has begun: it has judged, within 100 s and a hold of 20
+	guardJudged = 150 * time.Second // after it has begun: it has judged, within 100 s, a hold of 20 and slow looks
 	guardLast   = 235 * time.Second // after the kernel's start, where nobody knows when it has begun
 )
 
@@ -61,7 +61,8 @@ func Left(f durable.Folder, w Watch) (why string, err error) {
 	begun := t.StartedIn == w.BootID && w.BootID != ""
 	last := guardLast
 	if begun && t.BeganS > 0 {
-		last = time.Duration(t.BeganS*float64(time.Second)) + guardJudged
+		// No later than the last look finds.
+		last = min(time.Duration(t.BeganS*float64(time.Second)), guardBegun) + guardJudged
 	}
 	switch {
 	case w.Up >= last:

@@ -329,7 +329,7 @@ func (u *Updater) installFailed(ctx context.Context, c Candidate, err error) tim
 		// It is the box that fails here, not the bundle: tried again, ever more rarely.
 		f := s.Failures[c.Release.SHA256]
 		f.Version, f.Text, f.At = c.Release.Version, err.Error(), u.cfg.Clock.Now()
-		back := min(30*time.Minute<<min(f.Installs, 6), 24*time.Hour)
+		back := rarely(f.Installs)
 		f.Installs++
 		s.fail(c.Release.SHA256, f)
 		u.note(s, Entry{Event: "install-failed", From: u.cfg.Version.String(), To: c.Release.Version.String(), Text: err.Error()})

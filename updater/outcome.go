@@ -3,7 +3,6 @@ package updater
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"quartet/updater/rauc"
 )
@@ -19,8 +18,11 @@ func (u *Updater) over(ctx context.Context, t Trial, v Verdict) error {
 		}
 	}
 	now := u.cfg.Clock.Now()
+	u.mu.Lock()
+	booted := u.booted.Name
+	u.mu.Unlock()
 	err := u.change(func(s *State) {
-		if slices.ContainsFunc(s.History, func(e Entry) bool { return e.Trial == t.ID && e.Event == string(v.Outcome) }) {
+		if s.has(string(v.Outcome), t.ID) {
 			return
 		}
 		u.note(s, Entry{Event: string(v.Outcome), From: t.FromVersion.String(), To: t.ToVersion.String(), Text: v.Text, Trial: t.ID})
@@ -36,13 +38,19 @@ func (u *Updater) over(ctx context.Context, t Trial, v Verdict) error {
 			s.BootID, s.Slots = u.cfg.BootID, t.ToSlot
 			return
 		case Broken, Inconclusive:
+			if booted == t.ToSlot { // there is nothing to go back to: it stays, and is not found again
+				s.Aftermath, s.Slots = nil, booted
+				s.fail(t.SHA256, f)
+				s.drop()
+				return
+			}
 			if v.Outcome == Broken && !v.Doubt {
 				f.Count++
 				f.Blocked = true
 				break
 			}
 			f.Slow++
-			s.Aftermath = &Aftermath{SHA256: t.SHA256, Version: t.ToVersion, Before: t.Before, Text: v.Text, Final: v.Outcome == Broken}
+			s.Aftermath = &Aftermath{SHA256: t.SHA256, Version: t.ToVersion, Before: t.Before, Text: v.Text, Final: v.Outcome == Broken, BootID: u.cfg.BootID}
 			if wanted { // the slot has it: next time it need only be booted
 				s.Phase, s.Slot = Installed, t.ToSlot
 				s.RetryAfter, s.RetryText = now.Add(slowly(f.Slow)), v.Text

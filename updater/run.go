@@ -165,10 +165,9 @@ func (u *Updater) bundlePath(r trust.Release) string { return trust.Path(u.cfg.B
 
 // tidy removes all bundles but those of a release; nil: all.
 func (u *Updater) tidy(keep *trust.Release) {
-	if !u.uploads.TryLock() {
-		return // a file comes in just now; the next time
+	if u.uploading.Load() {
+		return // what it has written so far is there, too; the next time
 	}
-	defer u.uploads.Unlock()
 	names, err := filepath.Glob(filepath.Join(u.cfg.Bundles, "*"))
 	if err != nil {
 		return

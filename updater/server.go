@@ -173,9 +173,10 @@ func Handler(s Service) http.Handler {
 		}
 		return s.Cancel(r.Context(), req)
 	}))
-	mux.HandleFunc("POST /v1/update/upload", status(func(r *http.Request) (Status, error) {
-		return s.Upload(r.Context(), r.URL.Query().Get("actor"), r.Body)
-	}))
+	mux.HandleFunc("POST /v1/update/upload", func(w http.ResponseWriter, r *http.Request) {
+		st, err := s.Upload(r.Context(), r.URL.Query().Get("actor"), patient{r.Body, http.NewResponseController(w)})
+		reply(w, st, err)
+	})
 	mux.HandleFunc("GET /v1/update/history", func(w http.ResponseWriter, r *http.Request) {
 		limit := 0
 		if l := r.URL.Query().Get("limit"); l != "" {
@@ -193,6 +194,30 @@ func Handler(s Service) http.Handler {
 		reply(w, h, err)
 	})
 	return mux
+}
+
+// silence is how long a file may keep everybody else's waiting without a word.
+const silence = 30 * time.Second
+
+// patient reads a file that may take long, as long as it goes on coming.
+type patient struct {
+	body    io.Reader
+	control *http.ResponseController
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	// What is not supported is a test's recorder: then there are no deadlines.
+	if err := p.control.SetReadDeadline(time.Now().Add(silence)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	n, err := p.body.Read(b)
+	if err != nil { // what is done with it now may take longer: the deadline would end the request
+		_ = p.control.SetReadDeadline(time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("nothing more of the file has come for %v; bring it again", silence)
+	}
+	return n, err
 }
 
 // body reads a request strictly.

@@ -333,10 +333,10 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 	if !u.cfg.Clock.Synchronised() {
 		return Status{}, errClock
 	}
-	if !u.uploads.TryLock() {
+	if !u.uploading.CompareAndSwap(false, true) {
 		return Status{}, errors.New("another file is being brought; wait until that one is here, or has failed")
 	}
-	defer u.uploads.Unlock()
+	defer u.uploading.Store(false)
 	u.mu.Lock()
 	under := u.busy || u.trial != nil
 	u.mu.Unlock()

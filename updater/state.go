@@ -116,6 +116,8 @@ type Aftermath struct {
 	Text    string        `json:"text"`
 	// Final: the far end answered, and the new version could not: once is enough.
 	Final bool `json:"final,omitempty"`
+	// BootID is of the boot in which the old version shows it.
+	BootID string `json:"boot_id,omitempty"`
 }
 
 // Entry is one line of the history.
@@ -203,6 +205,11 @@ func (s *State) trim() {
 	if kept, still := s.lastOutcome(); ok && (!still || kept != last) {
 		s.History[0] = last
 	}
+}
+
+// has tells whether the history has an event of a trial.
+func (s *State) has(event, trial string) bool {
+	return slices.ContainsFunc(s.History, func(e Entry) bool { return e.Trial == trial && e.Event == event })
 }
 
 // clone is a copy that shares nothing that is changed in place.

@@ -211,9 +211,10 @@ func TestLeft(t *testing.T) {
 		{StageTrial, Undecided, "a", "1.1.0", 200 * time.Second, 0, 0, "has not begun"}, // in the boot before
 		{StageTrial, Undecided, "a", "1.1.0", early, 3, 0, "ended 3 times"},
 		{StageTrial, Undecided, "b", "1.1.0", late, 0, 199, ""},                        // it has begun late, and gets its time
-		{StageTrial, Undecided, "b", "1.1.0", 342 * time.Second, 0, 199, "nobody has"}, // the last look
+		{StageTrial, Undecided, "b", "1.1.0", 352 * time.Second, 0, 199, "nobody has"}, // the last look
 		{StageTrial, Undecided, "b", "1.1.0", 201 * time.Second, 0, 40, "nobody has"},  // its loop stands still
 		{StageTrial, Undecided, "b", "1.1.0", 140 * time.Second, 0, 40, ""},
+		{StageTrial, Undecided, "b", "1.1.0", 352 * time.Second, 0, 300, "nobody has"}, // begun again
 	} {
 		var f durable.Folder = powercut.New()
 		v, err := trust.ParseVersion("1.1.0")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quartet/device/durable"
@@ -83,6 +84,7 @@ type Updater struct {
 	wellSince  time.Time // since when all has been well; zero: it is not
 	unwell     bool      // the look before this one was not well
 	brokenFrom time.Time // since when every look of a trial has shown a fault of the box's; zero: the last did not
+	doubted    bool      // one of them left a doubt, see Verdict
 	afterSince time.Time // since when all that an inconclusive trial could not do has been well
 	startedAt  time.Time // of Run, by the process's clock
 	failing    int       // downloads in a row without progress
@@ -93,7 +95,7 @@ type Updater struct {
 
 	deniedFor sibling.Reason // why there was no lease, the last time
 
-	uploads sync.Mutex // held while a file is brought
+	uploading atomic.Bool // a file is brought
 }
 
 // Progress is how far a download or an installation is.

@@ -180,17 +180,25 @@ func (u *updates) Configure(s web.UpdateSettings) error {
 	case err == nil:
 		u.configured = true
 	case !u.configured:
-		u.up.SetSibling(closed{err})
+		u.up.SetSibling(closed{err, time.Now().Add(sibling.DefaultTTL)})
 		_ = u.up.SetPolicy(updater.Policy{Mode: updater.Manual})
 	}
 	return err
 }
 
-// closed stands for a sibling that nobody knows.
-type closed struct{ why error }
+// closed stands for a sibling that nobody knows. It may have a lease of this box
+// from before, as long as one lasts.
+type closed struct {
+	why  error
+	lent time.Time // until then
+}
 
 func (c closed) Acquire(context.Context) error {
-	return &sibling.Denied{Reason: sibling.Broken, Err: c.why,
+	reason := sibling.Broken
+	if time.Now().Before(c.lent) {
+		reason = sibling.Lent
+	}
+	return &sibling.Denied{Reason: reason, Err: c.why,
 		Text: fmt.Sprintf("the settings of updates cannot be applied, so nobody knows whether this box is one of a pair: %v; save them anew", c.why)}
 }
 func (closed) Release(context.Context) error       { return nil }

@@ -311,7 +311,7 @@ var updateGuardCommand = command{
 Looks into the updater's FOLDER, and exits with 1 and a reason if VERSION, which
 runs, is on trial there and its updater does not judge it: it ended again and
 again before it could begin (--ends), it has not begun 200 seconds after the
-start, it was to go back and has not, or nobody has confirmed the version 140
+start, it was to go back and has not, or nobody has confirmed the version 150
 seconds after it began to judge. Where FOLDER's partition cannot be mounted,
 --witness is the folder on another one that names the version on trial. For a
 timer of the image that restarts the box then: the boot loader goes back. It

@@ -97,7 +97,9 @@ func (p patient) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := p.body.Read(b)
-	if errors.Is(err, io.EOF) || err != nil {
+	if err != nil {
+		// What is done with it now may take longer: the deadline would end the request.
+		_ = p.control.SetReadDeadline(time.Time{})
 		_ = p.control.SetWriteDeadline(time.Now().Add(writeTime))
 	}
 	return n, err

@@ -32,7 +32,7 @@ func TestRelease(t *testing.T) {
 	put("quartet-1.4.0/vendor/modules.txt", "")
 	put("buildroot/utils/generate-cyclonedx", "")
 	pack := func(to string) {
-		out, err := exec.CommandContext(t.Context(), "tar", "-C", root, "-czf", filepath.Join(root, to), "quartet-1.4.0/COMMIT").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "tar", "-C", root, "-czf", filepath.Join(root, to), "quartet-1.4.0/COMMIT", "quartet-1.4.0/TAG").CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -60,6 +60,7 @@ func TestRelease(t *testing.T) {
 		{"no such file; name the archive", []string{"--source", filepath.Join(root, "nothing.tar.gz")}},
 		{"its COMMIT is another", []string{"--source", filepath.Join(root, "other.tar.gz")}},
 		{"name a folder outside", []string{"--out", filepath.Join(unpacked, "build/x")}},
+		{"name another folder", []string{"--out", root}},
 		{"unknown", []string{"--now"}},
 	} {
 		if out, err := release(c.more...); err == nil || !strings.Contains(out, c.want) {

@@ -47,6 +47,9 @@ func (b *box) media(limit time.Duration, what string, want func(*control.Status)
 	return s
 }
 
+// mute is the version that lets no media out.
+const mute = "1.4.0"
+
 // TestF21 has more versions that do not work: one hangs the machine, one has no
 // management, and so no updater that could judge it, one cannot mount the partition
 // that tells it of its trial, and one starts and lets no media out. The latter has
@@ -67,7 +70,7 @@ func TestF21(t *testing.T) {
 	b.step(t, "no media, another schema", func(t *testing.T) {
 		const documents = "cd /etc/quartet && sha256sum box.v1.json"
 		before := b.run(documents)
-		b.broken(t, h, "1.4.0", "failed")
+		b.broken(t, h, mute, "failed")
 		if after := b.run(documents); after != before {
 			t.Errorf("F29: the document was %s, is %s", before, after)
 		}

@@ -307,7 +307,13 @@ func (b *box) broken(t *testing.T, h *home, version string, outcomes ...string) 
 	// more for each of its starts is the emulator's; a CI machine does other things
 	// beside.
 	starts := len(b.boots()) - before
-	if limit := 3*time.Minute + time.Duration(starts)*max(0, b.start-30*time.Second); *full && took > limit {
+	limit := 3*time.Minute + time.Duration(starts)*max(0, b.start-30*time.Second)
+	if version == mute {
+		// What SRT sends again takes the emulated processors from management, which is
+		// up half a minute later than in an ordinary start.
+		limit += 30 * time.Second
+	}
+	if *full && took > limit {
 		t.Errorf("F21: streams %.0f s after the word to restart, with %d starts; want %.0f", took.Seconds(), starts, limit.Seconds())
 	}
 	if starts > 3 { // twice the new version, and the old one
