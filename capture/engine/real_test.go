@@ -206,9 +206,6 @@ func TestOpenH264(t *testing.T) {
 	cfg.Video.Encoder = "openh264enc"
 	s, r := runSource(t, cfg)
 	until(t, s, 40*time.Second, "the picture", onAir)
-	// One that dies in its first moments on air is another matter, and not well yet:
-	// the next one's pictures come too late, and the timestamps step back once.
-	time.Sleep(time.Second)
 	_ = syscall.Kill(s.Stats().PID, syscall.SIGKILL) // its picture is back at a key frame that was asked for
 	until(t, s, 20*time.Second, "the picture again", func(st Stats) bool { return onAir(st) && st.Starts == 2 })
 	if err := s.SetRate(cfg.Mux.RateBPS); err != nil {

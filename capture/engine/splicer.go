@@ -148,10 +148,14 @@ func newSplicer(cfg spliceConfig, now time.Duration, w mpegts.Writer) *splicer {
 	return s
 }
 
-// runEnds is told when the process is gone: what comes next is another run.
-func (s *splicer) runEnds() {
-	last := s.run.last
-	s.run = runState{last: last}
+// runEnds is told when the process is gone: what comes next is another run, with
+// timestamps of its own. That may be there before slateAfter is over, so this one
+// leaves the air now.
+func (s *splicer) runEnds(now time.Duration) {
+	s.run = runState{last: s.run.last}
+	if s.origin == FromEngine {
+		s.leave(now)
+	}
 }
 
 // engine takes packets of the run that arrived at an instant.

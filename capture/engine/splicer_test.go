@@ -49,7 +49,7 @@ func (b *bed) stop(half bool) {
 		b.s.engine(b.now, f[:mpegts.PacketSize*(len(f)/mpegts.PacketSize/2)])
 	}
 	b.run = nil
-	b.s.runEnds()
+	b.s.runEnds(b.now)
 }
 
 // pass lets time pass in steps of 4 ms.
@@ -99,6 +99,33 @@ func TestSpliceRunsAndSlate(t *testing.T) {
 	b.rec.sound(t, testConfig().Mux.RateBPS, 5)
 	if st := b.s.Stats(); st.LateFrames > 0 || st.Stuffer.Dropped > 0 || st.Stuffer.Jumps > 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// The next run may be there before a missing picture is missed, with timestamps
+// that are not far from those of the one that died: nothing of it goes out on
+// that one's clock.
+func TestSpliceNextRunAtOnce(t *testing.T) {
+	for _, slate := range []bool{true, false} {
+		for _, off := range []mpegts.Timestamp{0, 60_000} {
+			b := newBed(t, slate)
+			b.pass(time.Second)
+			b.start(324_000_000)
+			b.pass(3 * time.Second)
+			last := b.run.first + mpegts.Timestamp(b.run.frames*3600)
+			b.stop(false)
+			b.start(last - off)
+			b.pass(4 * time.Second)
+			if slate {
+				b.origins(FromSlate, FromEngine, FromSlate, FromEngine)
+			} else {
+				b.origins(FromEngine, FromNothing, FromEngine)
+			}
+			b.rec.sound(t, testConfig().Mux.RateBPS, 5)
+			if st := b.s.Stats(); st.LateFrames > 0 || st.Moves > 0 || st.Stuffer.Dropped > 0 || st.Stuffer.Jumps > 0 {
+				t.Errorf("%+v", st)
+			}
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func (s *Source) runOnce(ctx context.Context, env []string) error {
 	s.mu.Lock()
 	s.proc = nil
 	s.st.up, s.st.present = false, false
-	s.splice.runEnds()
+	s.splice.runEnds(s.clock.at(s.cfg.Now()))
 	s.clock.lose()
 	s.mu.Unlock()
 	err = p.close()
