@@ -207,10 +207,11 @@ func (u *Updater) onTrial(ctx context.Context, t Trial) time.Duration {
 	case isWell || v.Outcome != Broken:
 		u.brokenFrom, u.doubted = time.Time{}, false
 	case u.brokenFrom.IsZero():
-		u.brokenFrom = now
+		u.brokenFrom, u.doubted = now, v.Doubt
+	default:
+		// One look that is blind makes nothing certain that the others left in doubt.
+		u.doubted = u.doubted || v.Doubt
 	}
-	// One look that is blind makes nothing certain that the others left in doubt.
-	u.doubted = u.doubted || v.Outcome == Broken && v.Doubt
 	v.Doubt = u.doubted
 	age := now.Sub(u.startedAt)
 	switch {
