@@ -104,7 +104,7 @@ type Failure struct {
 	Slow     int           `json:"slow,omitempty"`     // trials that nobody could judge, for the growing wait
 	Falls    int           `json:"falls,omitempty"`    // trials that the boot loader gave up
 	Cuts     int           `json:"cuts,omitempty"`     // cut short while it was made the next to boot
-	Installs int           `json:"installs,omitempty"` // installations in a row that failed, for the growing wait
+	Installs int           `json:"installs,omitempty"` // installations and restarts in a row that the box could not do, likewise
 }
 
 // Aftermath remembers a trial that left a doubt until the old version has shown

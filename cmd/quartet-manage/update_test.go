@@ -519,6 +519,41 @@ func TestSiblings(t *testing.T) {
 	a.until("at 1.1.0", func(u web.UpdateInfo) bool { return u.Running == "1.1.0" && u.Trial == nil && u.Phase == "idle" })
 }
 
+// Settings that cannot be applied at a start do not open the door: nobody knows
+// whether the other box is on the air. Saved anew, they count.
+func TestSettingsThatCannotBeApplied(t *testing.T) {
+	m := newMachine(t)
+	pin := strings.Repeat("ab", 32)
+	m.configure(fmt.Sprintf(`{"repository": %q, "sibling": {"role": "A", "serial": "Q7-0002", "address": "127.0.0.1:9", "pin": %q}}`, m.server.URL, pin), 200, nil)
+	m.stop()
+	lease := filepath.Join(updateFolder(m.o), "sibling.v1.json")
+	if err := os.RemoveAll(lease); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(lease, 0o700); err != nil { // which nobody can read as a file
+		t.Fatal(err)
+	}
+	m.run()
+	var u web.UpdateInfo
+	m.do("GET", "/update", "", 200, &u)
+	if u.Mode != "manual" || u.Sibling == nil {
+		t.Fatalf("%+v", u)
+	}
+	m.publish("1.1.0", trust.Custom{})
+	m.do("POST", "/update/now", `{"override_sibling": true, "reason": "test"}`, 200, nil)
+	m.until("waiting", func(u web.UpdateInfo) bool {
+		return u.Sibling != nil && strings.Contains(u.Sibling.Denied, "cannot be applied")
+	})
+	if err := os.Remove(lease); err != nil {
+		t.Fatal(err)
+	}
+	m.configure(`{"mode": "automatic"}`, 200, nil)
+	m.do("GET", "/update", "", 200, &u)
+	if u.Mode != "automatic" || u.Sibling != nil {
+		t.Errorf("%+v", u)
+	}
+}
+
 // What a path's numbers say.
 func TestPathOf(t *testing.T) {
 	arrives := &control.Arrival{AgeMS: 100, Received: 7}

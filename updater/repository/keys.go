@@ -129,8 +129,7 @@ func signAll[T metadata.Roles](m *metadata.Metadata[T], folder, role string, roo
 	}
 	for _, r := range roots {
 		if err := r.VerifyDelegate(role, m); err != nil {
-			want := r.Signed.Roles[role]
-			return fmt.Errorf("%s needs %d of the keys %s in %s, and there are too few", role, want.Threshold, short(want.KeyIDs), folder)
+			return tooFew(r.Signed.Roles[role], role, folder)
 		}
 	}
 	return nil
@@ -149,9 +148,13 @@ func enough(root *metadata.Metadata[metadata.RootType], folder, role string) err
 		}
 	}
 	if have < want.Threshold {
-		return fmt.Errorf("%s needs %d of the keys %s in %s, and there are too few", role, want.Threshold, short(want.KeyIDs), folder)
+		return tooFew(want, role, folder)
 	}
 	return nil
+}
+
+func tooFew(want *metadata.Role, role, folder string) error {
+	return fmt.Errorf("%s needs %d of the keys %s in %s, and there are too few", role, want.Threshold, short(want.KeyIDs), folder)
 }
 
 func short(ids []string) string {
