@@ -51,7 +51,6 @@ var meaning = map[string]struct {
 	alarmRefused: {Major, "look at the repository with quartetctl repo status; do not use it until it is known why"},
 	alarmFetch:   {Minor, "make room on the data partition, or repair the repository; it is tried again"},
 	alarmInstall: {Minor, "the text says what to do; quartetctl update history has all of it"},
-	alarmSlot:    {Major, "the other slot does not boot; install an update over it"},
 	alarmRAUC:    {Major, "look at RAUC's log (journalctl -u rauc)"},
 	alarmReboot:  {Major, "restart the box"},
 	alarmDisk:    {Major, "check the data partition; no update happens until it can be written"},
@@ -63,6 +62,9 @@ func (u *Updater) alarms(now time.Time) (list []Alarm) {
 	for code, text := range u.trouble {
 		m := meaning[code]
 		list = append(list, Alarm{Code: code, Severity: m.severity, Text: text, Remedy: m.remedy})
+	}
+	if s.SlotLost != "" {
+		list = append(list, Alarm{Code: alarmSlot, Severity: Major, Text: s.SlotLost, Remedy: "the other slot does not boot; install an update over it"})
 	}
 	if !s.LeaseWanted.IsZero() && now.Sub(s.LeaseWanted) >= u.policy.SiblingPatience {
 		list = append(list, Alarm{Code: alarmSibling, Severity: Major, Since: s.LeaseWanted,
@@ -86,8 +88,12 @@ func (u *Updater) alarms(now time.Time) (list []Alarm) {
 	if e, ok := s.lastOutcome(); ok {
 		switch Outcome(e.Event) {
 		case Broken, FellBack:
+			text := fmt.Sprintf("version %s went back to %s: %s", e.To, e.From, e.Text)
+			if e.To == u.cfg.Version.String() { // over
+				text = fmt.Sprintf("version %s runs, though it has failed: %s", e.To, e.Text)
+			}
 			list = append(list, Alarm{Code: alarmFailed, Severity: Minor, Since: e.Time,
-				Text: fmt.Sprintf("version %s went back to %s: %s", e.To, e.From, e.Text), Remedy: "tell home; its history says whether it is tried again"})
+				Text: text, Remedy: "tell home; its history says whether it is tried again"})
 		case Inconclusive:
 			list = append(list, Alarm{Code: alarmInconclusive, Severity: Warning, Since: e.Time,
 				Text: fmt.Sprintf("version %s could not be judged: %s", e.To, e.Text), Remedy: "it is tried again later; check destinations and input"})

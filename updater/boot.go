@@ -83,7 +83,7 @@ func (u *Updater) settleBoot(booted rauc.Slot) error {
 		if s.Slots != "" && s.Slots != booted.Name && s.BootID != u.cfg.BootID {
 			u.note(s, Entry{Event: "slot-changed", To: u.cfg.Version.String(),
 				Text: fmt.Sprintf("the boot loader has started %s, and it was %s before, without an update", booted.Name, s.Slots)})
-			u.trouble[alarmSlot] = fmt.Sprintf("the boot loader gave up slot %s and has started %s with version %s", s.Slots, booted.Name, u.cfg.Version)
+			s.SlotLost = fmt.Sprintf("the boot loader gave up slot %s and has started %s with version %s", s.Slots, booted.Name, u.cfg.Version)
 			s.Slots = booted.Name
 		}
 		c := s.Candidate
@@ -91,8 +91,14 @@ func (u *Updater) settleBoot(booted rauc.Slot) error {
 		case c == nil:
 		case c.Release.Version.Compare(u.cfg.Version) == 0, !c.Downgrade && c.Release.Version.Compare(u.cfg.Version) < 0:
 			s.drop() // another version's memory: what it wanted is here
-		case s.Phase == Installing, s.Phase == Installed && s.Slot == booted.Name:
-			s.Phase, s.Slot = Ready, "" // cut short: written again from the start
+		case s.Phase == Installing:
+			s.Phase, s.Slot = Ready, "" // written again from the start
+			u.note(s, Entry{Event: "cut-short", To: c.Release.Version.String(), Text: "the other slot was being written"})
+			if f := s.Failures[c.Release.SHA256]; f.Writes > 1 {
+				u.trouble[alarmInstall] = f.Text + "; look at the board's disk and its supply"
+			}
+		case s.Phase == Installed && s.Slot == booted.Name:
+			s.Phase, s.Slot = Ready, ""
 		}
 	})
 }

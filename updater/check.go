@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"os"
 	"regexp"
+	"slices"
 	"time"
 
 	"quartet/updater/trust"
@@ -69,6 +70,9 @@ func (u *Updater) check(ctx context.Context) error {
 	defer u.mu.Unlock()
 	offer, refused := repo.Choose(u.box(), now, u.veto)
 	u.refused = refused
+	if u.state.Candidate == nil && !slices.ContainsFunc(refused, func(r trust.Refused) bool { return r.Code == trust.FailedHere }) {
+		delete(u.trouble, alarmInstall) // what this box could not install is offered no more
+	}
 	return u.changeLocked(func(s *State) {
 		if s.CheckError != "" {
 			u.note(s, Entry{Event: "contact", Text: "the repository can be read again"})
@@ -77,7 +81,12 @@ func (u *Updater) check(ctx context.Context) error {
 			s.FirstCheck = now
 		}
 		s.LastCheck, s.LastContact, s.CheckError, s.CheckCode = now, now, "", ""
-		if !u.busy {
+		switch {
+		case u.busy, u.trial != nil:
+			// The candidate is under way, and of a new version it is what runs. What
+			// home says now is asked for again afterwards.
+			u.nextCheck = time.Time{}
+		default:
 			u.rejudge(s, repo, now)
 			u.take(s, offer, until(repo))
 		}
@@ -133,7 +142,11 @@ func (u *Updater) veto(r trust.Release) *trust.Refusal {
 	if !ok || !f.Blocked {
 		return nil
 	}
-	return &trust.Refusal{Code: trust.FailedHere, Text: fmt.Sprintf("%s (%s) did not work on this box: %s", r.Name, r.Version, f.Text), Remedy: "add a repaired one"}
+	remedy := "add a repaired one"
+	if f.Doubt {
+		remedy += "; if the line was at fault, bring the same one as a file (quartetctl update upload)"
+	}
+	return &trust.Refusal{Code: trust.FailedHere, Text: fmt.Sprintf("%s (%s) did not work on this box: %s", r.Name, r.Version, f.Text), Remedy: remedy}
 }
 
 // take makes an offer the candidate. An upload stays, unless what is offered is
@@ -162,6 +175,7 @@ func (u *Updater) take(s *State, offer *trust.Offer, until time.Time) {
 		s.Word = word // "now" may be said before anything is known
 	}
 	s.Phase = Available
+	u.nextFetch = time.Time{}
 	s.Candidate = &Candidate{Release: offer.Release, Ring: offer.Ring, Downgrade: offer.Downgrade, Found: u.cfg.Clock.Now(), Expires: first(until, offer.Expires)}
 	text := fmt.Sprintf("ring %s", offer.Ring)
 	if offer.Downgrade {

@@ -171,6 +171,7 @@ func (u *Updater) write(ctx context.Context, c Candidate) error {
 	}
 	if err := u.change(func(s *State) {
 		s.Phase = Installing
+		u.countWrite(s, c)
 		u.note(s, Entry{Event: "installing", From: u.cfg.Version.String(), To: c.Release.Version.String()})
 	}); err != nil {
 		return err
@@ -195,12 +196,30 @@ func (u *Updater) write(ctx context.Context, c Candidate) error {
 	}
 	return u.change(func(s *State) {
 		s.Phase, s.Slot = Installed, other.Name
-		if f, ok := s.Failures[c.Release.SHA256]; ok && f.Installs > 0 {
-			f.Installs = 0
+		s.SlotLost = "" // there is another system in it
+		s.RetryAfter, s.RetryText = time.Time{}, ""
+		if f, ok := s.Failures[c.Release.SHA256]; ok {
+			f.Installs, f.Writes = 0, 0
 			s.Failures[c.Release.SHA256] = f
 		}
 		u.note(s, Entry{Event: "installed", To: c.Release.Version.String(), Text: "in slot " + other.Name})
 	})
+}
+
+// countWrite notes that the slot is about to be written. It is counted before, as
+// what may end it leaves nobody to count: a box that is reset by the writing itself
+// would be again and again, and the flash worn out. One cut of the power costs no
+// wait; from the second on it is tried ever more rarely.
+func (u *Updater) countWrite(s *State, c Candidate) {
+	f := s.Failures[c.Release.SHA256]
+	f.Version = c.Release.Version
+	if f.Writes++; f.Writes > 1 {
+		now := u.cfg.Clock.Now()
+		f.At, f.Text = now, fmt.Sprintf("writing the other slot was begun %d times, and nobody has seen it end", f.Writes)
+		s.RetryAfter, s.RetryText = now.Add(rarely(f.Writes-2)), f.Text
+		s.Word = nil
+	}
+	s.fail(c.Release.SHA256, f)
 }
 
 // activate makes the slot the next to boot and restarts the box. From its
@@ -297,9 +316,20 @@ func (u *Updater) installFailed(ctx context.Context, c Candidate, err error) tim
 	}
 	var r *rauc.Error
 	isRAUC := errors.As(err, &r)
+	u.mu.Lock()
+	writing := u.state.Phase == Installing
+	u.mu.Unlock()
 	switch code := trust.CodeOf(err); {
-	case isRAUC && (r.Code == rauc.Busy || r.Code == rauc.NoService):
+	case isRAUC && (r.Code == rauc.Busy || r.Code == rauc.NoService && !writing):
 		u.setTrouble(alarmInstall, err)
+		if writing && u.change(func(s *State) { // it was not
+			s.Phase, s.RetryAfter, s.RetryText = Ready, time.Time{}, ""
+			f := s.Failures[c.Release.SHA256]
+			f.Writes = max(f.Writes-1, 0)
+			s.fail(c.Release.SHA256, f)
+		}) != nil {
+			return again
+		}
 		u.setDecision(wait(RetryLater, u.cfg.Clock.Now().Add(again), "%v", err))
 		return again
 	case isRAUC && r.Final(), code == trust.Altered && !errors.Is(err, fs.ErrNotExist) && u.disagreement(ctx, c):
@@ -331,6 +361,7 @@ func (u *Updater) installFailed(ctx context.Context, c Candidate, err error) tim
 		f.Version, f.Text, f.At = c.Release.Version, err.Error(), u.cfg.Clock.Now()
 		back := rarely(f.Installs)
 		f.Installs++
+		f.Writes = 0 // this end was seen
 		s.fail(c.Release.SHA256, f)
 		u.note(s, Entry{Event: "install-failed", From: u.cfg.Version.String(), To: c.Release.Version.String(), Text: err.Error()})
 		s.Phase, s.Slot = Ready, ""

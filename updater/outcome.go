@@ -113,10 +113,11 @@ func (u *Updater) holdAgainst(s *State, a Aftermath) {
 	}
 	f.Count++
 	f.Blocked = a.Final || f.Count >= strikes
+	f.Doubt = f.Blocked
 	s.fail(a.SHA256, f)
 	text := fmt.Sprintf("%s; with the old version all works at once (%d of %d)", a.Text, f.Count, strikes)
 	if a.Final {
-		text = a.Text + "; with the old version all works at once: it is not tried again"
+		text = a.Text + "; with the old version all works at once: it is not tried again by itself"
 	}
 	u.note(s, Entry{Event: "held-against", To: a.Version.String(), Text: text})
 	if f.Blocked && s.Candidate != nil && s.Candidate.Release.SHA256 == a.SHA256 {

@@ -29,20 +29,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a box with its updater, a repository at home, and a power switch. It
 // lives in a synctest bubble: hours pass in milliseconds.
 type rig struct {
-	t       testing.TB
-	home    *repository.Repository
-	homeDir string
-	rauc    *raucfake.Box
-	power   *power
-	state   *powercut.Disk
-	trusted *powercut.Disk
-	witness *powercut.Disk
-	bundles string
-	serial  string
-	policy  Policy
-	floor   string
-	sibling func() Sibling // nil: none
-	source  trust.Opener   // nil: the repository's folder
+	t         testing.TB
+	home      *repository.Repository
+	homeDir   string
+	rauc      *raucfake.Box
+	power     *power
+	state     *powercut.Disk
+	trusted   *powercut.Disk
+	witness   *powercut.Disk
+	bundles   string
+	serial    string
+	policy    Policy
+	floor     string
+	sibling   func() Sibling // nil: none
+	source    trust.Opener   // nil: the repository's folder
+	installer Installer      // nil: rauc
 
 	mu        sync.Mutex
 	media     func(version string) Media // how a version does
@@ -243,9 +244,13 @@ func (r *rig) start() {
 	if src == nil {
 		src = trust.Folder(r.home.Public())
 	}
+	installer := r.installer
+	if installer == nil {
+		installer = r.rauc
+	}
 	cfg := Config{
 		Serial: r.serial, Board: "generic", Version: v, Floor: floor, BootID: fmt.Sprint("boot-", r.boots),
-		Folder: metered{r.state, r.power, r.isFull}, Witness: metered{r.witness, r.power, nil}, Bundles: r.bundles, Metadata: meta, Repository: src, Installer: r.rauc, Probe: r, Clock: r,
+		Folder: metered{r.state, r.power, r.isFull}, Witness: metered{r.witness, r.power, nil}, Bundles: r.bundles, Metadata: meta, Repository: src, Installer: installer, Probe: r, Clock: r,
 		Reboot: func(context.Context) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -247,6 +247,7 @@ func (u *Updater) Now(ctx context.Context, r NowRequest) (_ Status, err error) {
 		if r.OverrideSibling {
 			text += ", without the sibling's lease: " + r.Reason
 		}
+		u.nextFetch = time.Time{}
 		u.note(s, Entry{Event: "now", To: to, Actor: r.Actor, Text: text})
 	})
 	if err != nil {
@@ -369,7 +370,7 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 	}
 	if err == nil {
 		u.mu.Lock()
-		if why := u.veto(rel); why != nil {
+		if why := u.veto(rel); why != nil && !u.state.Failures[rel.SHA256].Doubt {
 			err = why
 		}
 		u.mu.Unlock()
@@ -387,6 +388,10 @@ func (u *Updater) Upload(ctx context.Context, actor string, r io.Reader) (_ Stat
 		u.stopDownload()
 		err = u.changeLocked(func(s *State) {
 			s.drop()
+			if f, ok := s.Failures[rel.SHA256]; ok && f.Blocked {
+				f.Blocked, f.Doubt = false, false
+				s.Failures[rel.SHA256] = f
+			}
 			s.Phase = Ready
 			s.Candidate = &Candidate{Release: rel, Upload: true, Downgrade: rel.Version.Compare(u.cfg.Version) < 0, Found: now,
 				Expires: rel.Expires}

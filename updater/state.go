@@ -66,6 +66,7 @@ type State struct {
 	LeaseDenied string    `json:"lease_denied,omitempty"` // why, the last time
 	BootID      string    `json:"boot_id,omitempty"`      // of the boot that was marked good last
 	Slots       string    `json:"slots,omitempty"`        // slot that ran then
+	SlotLost    string    `json:"slot_lost,omitempty"`    // the boot loader gave the other one up by itself; the text says so, until it is written
 
 	History []Entry `json:"history,omitempty"` // newest last
 }
@@ -96,15 +97,19 @@ type Word struct {
 // its own: a power cut is no reason to distrust a bundle that RAUC once had no room
 // for.
 type Failure struct {
-	Version  trust.Version `json:"version"`
-	Blocked  bool          `json:"blocked"` // not tried again
-	Text     string        `json:"text"`
-	At       time.Time     `json:"at"`
-	Count    int           `json:"count"`              // trials that the old version showed to be its fault
-	Slow     int           `json:"slow,omitempty"`     // trials that nobody could judge, for the growing wait
-	Falls    int           `json:"falls,omitempty"`    // trials that the boot loader gave up
-	Cuts     int           `json:"cuts,omitempty"`     // cut short while it was made the next to boot
-	Installs int           `json:"installs,omitempty"` // installations and restarts in a row that the box could not do, likewise
+	Version trust.Version `json:"version"`
+	Blocked bool          `json:"blocked"` // not tried again
+	// Doubt: blocked because the old version did better a minute later. That may have
+	// been the line, so a person who brings the file again may have it tried again.
+	Doubt    bool      `json:"doubt,omitempty"`
+	Text     string    `json:"text"`
+	At       time.Time `json:"at"`
+	Count    int       `json:"count"`              // trials that the old version showed to be its fault
+	Slow     int       `json:"slow,omitempty"`     // trials that nobody could judge, for the growing wait
+	Falls    int       `json:"falls,omitempty"`    // trials that the boot loader gave up
+	Cuts     int       `json:"cuts,omitempty"`     // cut short while it was made the next to boot
+	Installs int       `json:"installs,omitempty"` // installations and restarts in a row that the box could not do, likewise
+	Writes   int       `json:"writes,omitempty"`   // of the slot, in a row, of which nobody has seen the end, likewise
 }
 
 // Aftermath remembers a trial that left a doubt until the old version has shown

@@ -76,6 +76,7 @@ type Updater struct {
 	media     Media              // the last look
 	lookedAt  time.Time
 	nextCheck time.Time // by the process's clock
+	nextFetch time.Time // likewise: a download has failed, and is not tried before
 
 	// owned by Run
 	settled    bool      // boot has been dealt with
@@ -87,7 +88,8 @@ type Updater struct {
 	doubted    bool      // one of them left a doubt, see Verdict
 	afterSince time.Time // since when all that an inconclusive trial could not do has been well
 	startedAt  time.Time // of Run, by the process's clock
-	failing    int       // downloads in a row without progress
+	failing    int       // downloads in a row that failed and got no further
+	fetchText  string    // why the last one did
 	rebootAt   time.Time
 	rebootFrom time.Time // since when the restart into a new version has been asked for; zero: it has not
 	nextRenew  time.Time
@@ -194,7 +196,7 @@ func (u *Updater) SetPolicy(p Policy) error {
 // where it is if the new one has the same bundle.
 func (u *Updater) SetRepository(r trust.Opener) {
 	u.mu.Lock()
-	u.home, u.nextCheck = r, time.Time{}
+	u.home, u.nextCheck, u.nextFetch = r, time.Time{}, time.Time{}
 	u.stopDownload()
 	u.mu.Unlock()
 	u.kick()

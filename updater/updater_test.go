@@ -325,6 +325,9 @@ func TestSlotChangesByItself(t *testing.T) {
 		r.stop()
 		r.policy.Mode = Manual // else it would be installed again at once
 		r.boot()
+		r.pass(time.Minute)
+		r.stop() // management alone is started anew: the other slot is as dead as before
+		r.start()
 		st := r.pass(time.Minute)
 		if a := alarm(st, alarmSlot); st.Version != "1.0.0" || a == nil || a.Severity != Major {
 			t.Errorf("runs %s with the alarms %+v", st.Version, st.Alarms)

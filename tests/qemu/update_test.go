@@ -225,6 +225,10 @@ func (b *box) awaits(t *testing.T, limit time.Duration, to string, events ...str
 			boots = len(is)
 		}
 		if u, err = b.page.update(); err != nil {
+			if time.Since(logged) > 10*time.Second {
+				t.Log(err)
+				logged = time.Now()
+			}
 			if strings.Contains(err.Error(), "401") {
 				b.page.do("POST", "/api/v1/session", map[string]string{"user": user, "password": password}, nil)
 			}
