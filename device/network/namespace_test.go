@@ -257,6 +257,13 @@ func inNetworkd() {
 		return ""
 	})
 
+	// The server knows the box by its port and by nothing that a start makes anew.
+	mac := must(netlink.LinkByName("eth1")).Attrs()
+	lease := string(must(os.ReadFile(fmt.Sprintf("/run/systemd/netif/leases/%d", mac.Index))))
+	if want := fmt.Sprintf("\nCLIENTID=01%x\n", []byte(mac.HardwareAddr)); !strings.Contains(lease, want) {
+		panic(fmt.Errorf("no %q in the lease: %s", want, lease))
+	}
+
 	// A change of eth1 does not touch eth0: no address of it goes, not for a
 	// moment.
 	taken := addressesGone(func() {

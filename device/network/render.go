@@ -207,8 +207,11 @@ func network(i *Interface) []any {
 
 // learned is what is taken of what DHCP and routers say.
 func learned(u *unit, dhcp4, ra bool, metric int) {
+	// A server knows the box by the port's hardware address. networkd's own choice is
+	// made of the machine id, which is another at each start and in each slot: a new
+	// client, a new address and a lease less in the server's pool.
 	if dhcp4 {
-		u.section("DHCPv4", "RouteMetric", metric, "UseDNS", true, "UseNTP", true, "UseHostname", false, "UseTimezone", false,
+		u.section("DHCPv4", "ClientIdentifier", "mac", "RouteMetric", metric, "UseDNS", true, "UseNTP", true, "UseHostname", false, "UseTimezone", false,
 			// A server may not shrink packets: the planner reckoned with the MTU above.
 			// Its own name networkd takes from the system.
 			"UseMTU", false, "SendHostname", true,
@@ -217,7 +220,7 @@ func learned(u *unit, dhcp4, ra bool, metric int) {
 	}
 	if ra {
 		u.section("IPv6AcceptRA", "RouteMetric", metric, "UseDNS", true, "UseDomains", false)
-		u.section("DHCPv6", "UseDNS", true, "UseNTP", true, "UseHostname", false)
+		u.section("DHCPv6", "DUIDType", "link-layer", "UseDNS", true, "UseNTP", true, "UseHostname", false)
 	}
 }
 

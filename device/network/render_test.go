@@ -33,6 +33,8 @@ func TestRender(t *testing.T) {
 				"UseHostname=no":                 "the box is called by its own name, not a server's",
 				"UseMTU=no":                      "nobody shrinks the packets that the planner reckoned with",
 				"SendRelease=no":                 "what is kept is not given back",
+				"ClientIdentifier=mac":           "the same client to a server at every start: the machine id is not",
+				"DUIDType=link-layer":            "likewise for IPv6",
 				"quartet-q7k2m9":                 "the name by the serial number",
 			},
 		},
