@@ -214,6 +214,37 @@ func TestFirewall(t *testing.T) {
 	if err := try(); err != nil || len(loaded) != 3 || strings.Contains(loaded[2], "elements") || said.Len() == 0 {
 		t.Fatal("a broken document at the start leaves the box without a firewall: ", err)
 	}
+	// As quartetd, which then takes the document before.
+	if err := os.WriteFile(file+".previous", []byte(box), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there = false
+	said.Reset()
+	if err := try(); err != nil || len(loaded) != 4 || loaded[3] != loaded[1] || !strings.Contains(said.String(), "the ports are those of "+file+".previous") {
+		t.Fatal("the ports are not those of the document that quartetd takes: ", err, said.String())
+	}
+	// A document that cannot be read, on a box that starts and on one that runs.
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(); err == nil || len(loaded) != 4 {
+		t.Fatal("a document that cannot be read took the ports of a running feed")
+	}
+	there = false
+	if err := try(); err != nil || len(loaded) != 5 || loaded[4] != loaded[1] {
+		t.Fatal("a document that cannot be read leaves the box without a firewall, or without its ports: ", err)
+	}
+	if err := os.WriteFile(file+".previous", []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there = false
+	said.Reset()
+	if err := try(); err != nil || len(loaded) != 6 || strings.Contains(loaded[5], "elements") || strings.Count(said.String(), file) < 2 {
+		t.Fatal("two documents that are no use leave the box without a firewall, or without a word: ", err, said.String())
+	}
 }
 
 // machine is a System of which nothing is asked.

@@ -46,28 +46,25 @@ func setSystemHostname(name string) error {
 	return nil
 }
 
-// firewall loads the ruleset with the ports that the box document opens. load
-// hands a ruleset to nft, or asks whether one of ours is there.
+// firewall loads the ruleset with the ports that the box document opens; there is
+// no document so bad that a box starts without a ruleset. load hands one to nft, or
+// asks whether one of ours is there.
 func firewall(o options, stdout, stderr io.Writer, load func(ctx context.Context, rules string, args ...string) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	var media []network.Port
-	doc, err := os.ReadFile(o.config)
-	switch {
-	case errors.Is(err, fs.ErrNotExist): // a box that nobody has set up
-	case err != nil:
-		return err
-	default:
-		box, _, err := config.OpenBox(doc, config.StandIn) // ports are no secret, and this process has no key
-		if err != nil {
-			// quartetd goes on with what it read before, and so do its ports.
-			if !o.print && load(ctx, "", "list", "table", "inet", "quartet") == nil {
-				return fmt.Errorf("%s is wrong, the ports stay as they are: %w", o.config, err)
-			}
-			fmt.Fprintf(stderr, "quartet-netd firewall: %s is wrong, no port is opened for the media: %v\n", o.config, err)
-			break
+	media, err := mediaPorts(o.config)
+	if err != nil {
+		// quartetd goes on with what it read before, and so do its ports.
+		if !o.print && load(ctx, "", "list", "table", "inet", "quartet") == nil {
+			return fmt.Errorf("%w; the ports stay as they are", err)
 		}
-		media = network.MediaPorts(box)
+		// A quartetd that starts takes the document before.
+		before, e := mediaPorts(o.config + ".previous")
+		if media = before; e == nil && before != nil {
+			fmt.Fprintf(stderr, "quartet-netd firewall: %v; the ports are those of %s.previous\n", err, o.config)
+		} else {
+			fmt.Fprintf(stderr, "quartet-netd firewall: %v; no port is opened for the media\n", errors.Join(err, e))
+		}
 	}
 	rules := network.Firewall(media)
 	if o.print {
@@ -78,6 +75,23 @@ func firewall(o options, stdout, stderr io.Writer, load func(ctx context.Context
 		return fmt.Errorf("load the firewall: %w", err)
 	}
 	return nil
+}
+
+// mediaPorts are those that a box document opens; none if there is no such file,
+// as on a box that nobody has set up.
+func mediaPorts(file string) ([]network.Port, error) {
+	doc, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err // names the file
+	}
+	box, _, err := config.OpenBox(doc, config.StandIn) // ports are no secret, and this process has no key
+	if err != nil {
+		return nil, fmt.Errorf("%s is wrong: %w", file, err)
+	}
+	return network.MediaPorts(box), nil
 }
 
 // nft runs the program of that name.
