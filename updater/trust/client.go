@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -49,6 +48,7 @@ type Client struct {
 // Files of the folder.
 const (
 	fileRoot      = "root.json"
+	fileChain     = "chain.json" // the roots passed on the way to root.json
 	fileTimestamp = "timestamp.json"
 	fileSnapshot  = "snapshot.json"
 	fileTargets   = "targets.json"
@@ -91,11 +91,14 @@ func (r *Repository) Expires() (file string, at time.Time) {
 // ctx's. After an error nothing has changed but for roots and timestamps that
 // were good in themselves.
 func (c *Client) Refresh(ctx context.Context, src Source, now time.Time) (*Repository, error) {
-	t, err := c.trustRoot(now)
+	t, passed, err := c.trustRoot(now)
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context, Source, *trustedmetadata.TrustedMetadata) error{c.roots, c.timestamp, c.snapshot, c.targets} {
+	if err := c.roots(ctx, src, t, passed); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context, Source, *trustedmetadata.TrustedMetadata) error{c.timestamp, c.snapshot, c.targets} {
 		if err := step(ctx, src, t); err != nil {
 			return nil, err
 		}
@@ -123,59 +126,6 @@ func newRepository(t *trustedmetadata.TrustedMetadata) *Repository {
 		r.Releases = append(r.Releases, rel)
 	}
 	return r
-}
-
-// trustRoot begins with the newer of the kept root and the image's.
-func (c *Client) trustRoot(now time.Time) (*trustedmetadata.TrustedMetadata, error) {
-	anchor, _, err := parseRoot(c.anchor)
-	if err != nil {
-		return nil, explain("the image's root.json", err)
-	}
-	data := c.anchor
-	// One that cannot be read, or of another make, counts as none: the roots in
-	// between are fetched again.
-	if kept, err := c.folder.Read(fileRoot); err == nil {
-		if root, _, err := parseRoot(kept); err == nil && root.Signed.Version > anchor.Signed.Version {
-			data = kept
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the kept root.json: %w", err)
-	}
-	t, err := trustedmetadata.New(data)
-	if err != nil {
-		return nil, explain("root.json", err)
-	}
-	t.RefTime = now
-	return t, nil
-}
-
-// roots follows the chain of roots to its end.
-func (c *Client) roots(ctx context.Context, src Source, t *trustedmetadata.TrustedMetadata) error {
-	for range maxRotations {
-		name := fmt.Sprintf("metadata/%d.root.json", t.Root.Signed.Version+1)
-		data, err := src.Get(ctx, name, MaxRoot)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return unreachable(name, err)
-		}
-		before := t.Root
-		if _, _, err := parseRoot(data); err != nil {
-			return explain(name, err)
-		}
-		root, err := t.UpdateRoot(data)
-		if err != nil {
-			return explain(name, err)
-		}
-		if err := everySignature(metadata.ROOT, root, root.Signatures, before, root); err != nil {
-			return explain(name, err)
-		}
-		if err := durable.Save(c.folder, fileRoot, data); err != nil {
-			return err
-		}
-	}
-	return refuse(Malformed, askHome, "the repository has changed its root.json more than %d times since", maxRotations)
 }
 
 func (c *Client) timestamp(ctx context.Context, src Source, t *trustedmetadata.TrustedMetadata) error {
