@@ -25,6 +25,7 @@ const (
 	Rejected    Code = "rejected"     // by the bundle's own hook, or unsaid
 	Boot        Code = "boot"         // the boot loader's variables cannot be read or written
 	UnknownKey  Code = "unknown-key"  // too old for something that was asked
+	Box         Code = "box"          // the box cannot open or read it: its disk, memory, rights
 	Failed      Code = "failed"       // anything else
 )
 
@@ -53,42 +54,50 @@ func (e *Error) Final() bool {
 	switch e.Code {
 	case Signature, Compatible, Version, OtherBundle, Format, Rejected:
 		return true
-	case NoService, Busy, Payload, Space, Unsafe, Boot, UnknownKey, Failed:
+	case NoService, Busy, Payload, Space, Unsafe, Boot, UnknownKey, Box, Failed:
 	}
 	return false
 }
 
 // phrases are what RAUC says (1.8 to 1.15), in lower case, and what it means.
-// The first that fits counts.
+// The first that fits counts. RAUC says "Invalid bundle format: " before whatever
+// keeps it from reading a bundle, also where that is the box's fault (check_bundle
+// in its src/bundle.c). So the system's own words come before RAUC's: a good
+// bundle must not be taken for a bad one.
 var phrases = []struct {
 	said, text, remedy string
 	code               Code
 }{
 	{"already processing a different method", "RAUC is busy with something else", "it is tried again", Busy},
 	{"unsupported key", "this RAUC is too old for something that was asked of it", "", UnknownKey},
+	{"bundle rejected", "the bundle refuses to be installed on this box", "RAUC's words say why", Rejected},
+	{"input/output error", "the bundle or the slot cannot be read or written", "check the disk", Payload},
+	{"too many open files", "the box has too many files open", "it is tried again; if that does not help, restart the box", Box},
+	{"cannot allocate", "the box is short of memory", "it is tried again; if that does not help, restart the box", Box},
+	{"permission denied", "RAUC may not use a file or device", "its log says which (journalctl -u rauc)", Box},
+	{"no space left", "the disk is full", "make room", Space},
 	{"signature verification failed", "the bundle's signature is not one that this image trusts: it was altered, or signed with another key", "get it again, from the one who releases it", Signature},
 	{"failed to parse signature", "the bundle's signature cannot be read: it was altered or cut short", "get it again", Signature},
-	{"signature size", "the bundle's signature cannot be read: it was altered or cut short", "get it again", Format},
+	{"invalid bundle format: failed to", "the bundle cannot be opened or read", "check the disk", Box},
+	{"signature size is 0", "the bundle's signature cannot be read: it was altered or cut short", "get it again", Format},
+	{"signature size (", "the bundle's signature cannot be read: it was altered or cut short", "get it again", Format},
 	{"compatible mismatch", "the bundle is for another kind of box", "use the one for this board", Compatible},
 	{"version mismatch", "the bundle is older than this image allows", "use a newer one", Version},
 	{"unexpected hash", "the bundle is not the one that the signed metadata names", "get it again", OtherBundle},
 	{"refusing to install plain bundle", "the bundle is of the form 'plain', which is not allowed here", "make it with format=verity", Format},
-	{"bundle format", "the bundle's form is not allowed here", "make it with format=verity", Format},
+	{"bundle format '", "the bundle's form is not allowed here", "make it with format=verity", Format},
 	{"payload size", "the bundle was cut short or is no bundle", "get it again", Format},
 	{"is too small", "the slot or the bundle is too small", "check the image's size against the slot", Space},
 	{"does not fit", "the bundle's image does not fit into the slot", "check the image's size against the slot", Space},
 	{"is larger than size-limit", "the bundle's image does not fit into the slot", "check the image's size against the slot", Space},
-	{"no space left", "the disk is full", "make room", Space},
 	{"bundle payload", "the bundle's content is damaged", "get it again", Payload},
 	{"checksum", "the bundle's content is damaged", "get it again", Payload},
 	{"verity", "the bundle's content is damaged", "get it again", Payload},
-	{"input/output error", "the bundle or the slot cannot be read or written", "check the disk", Payload},
 	{"mounting bundle", "the bundle cannot be mounted", "the kernel needs loop devices, squashfs and dm-verity", Failed},
 	{"unsafe", "the bundle lies where others can write to it", "check the folder's owner and mode", Unsafe},
 	{"exclusive bundle access", "another program has the bundle open", "it is tried again", Unsafe},
-	{"failed to open", "the bundle cannot be opened", "is it there, and may RAUC read it?", Format},
+	{"failed to open", "a file or device cannot be opened", "RAUC's words say which", Box},
 	{"identifier", "the file is no bundle", "check what was uploaded", Format},
-	{"bundle rejected", "the bundle refuses to be installed on this box", "RAUC's words say why", Rejected},
 	{"hook failed", "the bundle's own check has failed", "RAUC's words say why", Rejected},
 	{"fw_setenv", "the boot loader's variables cannot be written", "check /etc/fw_env.config and the disk", Boot},
 	{"fw_printenv", "the boot loader's variables cannot be read", "check /etc/fw_env.config and the disk", Boot},

@@ -199,8 +199,26 @@ func TestExplain(t *testing.T) {
 		"Installation error: Failed updating slot rootfs.1: failed to write: No space left on device":      {rauc.Space, false},
 		"Signature size (4702111234474983745) exceeds bundle size":                                         {rauc.Format, true},
 		"Bundle rejected: this box has no VPU":                                                             {rauc.Rejected, true},
-		"something new":                                                                                    {rauc.Failed, false},
-		"":                                                                                                 {rauc.Failed, false},
+		"Signature size is 0":                                                                              {rauc.Format, true},
+		"Invalid bundle format: Signature size (70000) exceeds max-bundle-signature-size (65536)":          {rauc.Format, true},
+		"Bundle format 'plain' not allowed":                                                                {rauc.Format, true},
+		"Invalid bundle format: Failed to parse signature":                                                 {rauc.Signature, true},
+		"Bundle rejected: Hook returned: 'permission denied by the licence'":                               {rauc.Rejected, true},
+		// What the box cannot read says nothing of the bundle. GLib's words and the
+		// system's follow RAUC's.
+		"Invalid bundle format: Failed to open bundle for reading: Error opening file /b/a.raucb: Too many open files":        {rauc.Box, false},
+		"Invalid bundle format: Failed to open bundle for reading: Error opening file /b/a.raucb: Permission denied":          {rauc.Box, false},
+		"Invalid bundle format: Failed to open bundle for reading: Error opening file /b/a.raucb: No such file or directory":  {rauc.Box, false},
+		"Invalid bundle format: Failed to query bundle file info: Error getting file info: Stale file handle":                 {rauc.Box, false},
+		"Invalid bundle format: Failed to seek to end of bundle: Error seeking in file: Input/output error":                   {rauc.Payload, false},
+		"Invalid bundle format: Failed to read signature size from bundle: Error reading from file: Input/output error":       {rauc.Payload, false},
+		"Invalid bundle format: Failed to read signature size from bundle: Error reading from file: Structure needs cleaning": {rauc.Box, false},
+		"Invalid bundle format: Failed to read signature from bundle: Error reading from file: Cannot allocate memory":        {rauc.Box, false},
+		"Installation error: Failed mounting bundle: Failed to open /dev/loop-control: Too many open files":                   {rauc.Box, false},
+		"Installation error: Failed updating slot rootfs.1: Failed to open slot device /dev/vda2: No such device or address":  {rauc.Box, false},
+		"Install-check hook failed: Failed to execute child process: Cannot allocate memory":                                  {rauc.Box, false},
+		"something new": {rauc.Failed, false},
+		"":              {rauc.Failed, false},
 	} {
 		e := rauc.Explain(said)
 		if e.Code != want.code || e.Final() != want.final || e.Text == "" || said != "" && !strings.Contains(e.Error(), said[:10]) {
