@@ -259,8 +259,9 @@ var repoSignCommand = command{
 	short: "sign a repository again, before it expires",
 	long: `
 Signs timestamp.json anew, and snapshot and targets where half of their time is
-over. Run it once a day. --all signs them in any case; --root makes a new root
-of the same keys, which needs the root keys.`,
+over. Run it once a day. Where the keys for these two are elsewhere, it signs
+the rest and warns, until they expire. --all signs them in any case; --root
+makes a new root of the same keys, which needs the root keys.`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		open := keysFlag(f)
 		all := f.Bool("all", false, "snapshot and targets, too")
@@ -280,11 +281,14 @@ of the same keys, which needs the root keys.`,
 				}
 				signed = append(signed, "root")
 			}
-			more, err := r.Sign(*all)
+			done, err := r.Sign(*all)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(e.out, "Signed: %s.\n", strings.Join(append(signed, more...), ", "))
+			fmt.Fprintf(e.out, "Signed: %s.\n", strings.Join(append(signed, done.Roles...), ", "))
+			for _, w := range done.Left {
+				fmt.Fprintf(e.out, "%s %s\n", e.screen.paint(yellow, "warning:"), clean(w))
+			}
 			return nil
 		}
 	},

@@ -81,6 +81,23 @@ func TestRepo(t *testing.T) {
 	}
 	bad(1, "too few", "repo", "rotate", dir, "targets")
 	good("Signed", "repo", "sign", dir)
+	// The daily job's machine has no targets key, and tells when it is missed.
+	job := t.TempDir()
+	snapshot, _ := filepath.Glob(filepath.Join(dir, "keys", "snapshot-*.pem"))
+	timestamp, _ := filepath.Glob(filepath.Join(dir, "keys", "timestamp-*.pem"))
+	for _, k := range append(snapshot, timestamp...) {
+		b, err := os.ReadFile(k)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(job, filepath.Base(k)), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.AddDate(0, 0, 91)
+	good("warning: targets is left as it is and expires on 2026-12-06", "repo", "sign", dir, "--keys", job)
+	bad(1, "targets cannot be signed here", "repo", "sign", dir, "--keys", job, "--all")
+	good("Signed: targets, snapshot, timestamp.", "repo", "sign", dir)
 	good("is removed", "repo", "remove", dir, "1.2.0")
 	bad(1, "is no repository", "repo", "status", t.TempDir())
 	bad(2, "takes", "repo", "promote", dir)

@@ -114,23 +114,60 @@ func (r *Repository) Remove(which string) (trust.Release, error) {
 	return rel, os.Remove(filepath.Join(r.Public(), filepath.FromSlash(rel.File())))
 }
 
+// Signed is what Sign has done.
+type Signed struct {
+	Roles []string // signed, the timestamp as the last
+	Left  []string // in words: due, but without keys here
+}
+
 // Sign signs the timestamp anew, and with it what has used up half of its
-// lifetime (all: everything but the root). It returns what it has signed.
-func (r *Repository) Sign(all bool) ([]string, error) {
-	half := func(role string, at time.Time) bool {
-		life := r.expires(role).Sub(r.now())
-		return all || at.Sub(r.now()) < life/2
+// lifetime (all: everything but the root). Where the keys for the latter are
+// elsewhere it says so and signs the rest, for a timestamp that nobody signs
+// stops all boxes within days; but not what all asks for, nor what has expired
+// already, when nothing else helps.
+func (r *Repository) Sign(all bool) (Signed, error) {
+	var done Signed
+	// due tells whether a role has to be signed, and can be.
+	due := func(role string, at time.Time, keys ...string) (bool, error) {
+		if life := r.expires(role).Sub(r.now()); !all && at.Sub(r.now()) >= life/2 {
+			return false, nil
+		}
+		for _, k := range keys {
+			err := enough(r.root, r.keys, k)
+			switch day := at.UTC().Format(time.DateTime + " MST"); {
+			case err == nil:
+			case !at.After(r.now()):
+				return false, fmt.Errorf("%s has expired on %s, boxes take nothing, and it cannot be signed here: %w", role, day, err)
+			case all:
+				return false, fmt.Errorf("%s cannot be signed here: %w", role, err)
+			default:
+				done.Left = append(done.Left, fmt.Sprintf("%s is left as it is and expires on %s, when boxes take nothing any more: %v; run quartetctl repo sign where they are before then", role, day, err))
+				return false, nil
+			}
+		}
+		return true, nil
 	}
-	t := half(metadata.TARGETS, r.targets.Signed.Expires)
-	s := t || half(metadata.SNAPSHOT, r.snapshot.Signed.Expires)
-	var signed []string
+	t, err := due(metadata.TARGETS, r.targets.Signed.Expires, metadata.TARGETS, metadata.SNAPSHOT)
+	if err != nil {
+		return done, err
+	}
+	s := t // the snapshot names it
+	if !t {
+		if s, err = due(metadata.SNAPSHOT, r.snapshot.Signed.Expires, metadata.SNAPSHOT); err != nil {
+			return done, err
+		}
+	}
+	if err := r.publish(t, s); err != nil {
+		return done, err
+	}
 	if t {
-		signed = append(signed, metadata.TARGETS)
+		done.Roles = append(done.Roles, metadata.TARGETS)
 	}
 	if s {
-		signed = append(signed, metadata.SNAPSHOT)
+		done.Roles = append(done.Roles, metadata.SNAPSHOT)
 	}
-	return append(signed, metadata.TIMESTAMP), r.publish(t, s)
+	done.Roles = append(done.Roles, metadata.TIMESTAMP)
+	return done, nil
 }
 
 // SignOnly signs the timestamp anew and, as asked, targets and snapshot.
@@ -249,7 +286,7 @@ func (r *Repository) Warnings(days int) ([]string, error) {
 		case e.Role == metadata.ROOT:
 			remedy = "quartetctl repo sign --root, with the root keys"
 		case e.Role != metadata.TIMESTAMP:
-			remedy = "quartetctl repo sign --all"
+			remedy = "quartetctl repo sign --all, where the " + e.Role + " key is"
 		}
 		switch {
 		case !e.At.After(r.now()):
