@@ -240,7 +240,7 @@ func TestSlot(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := string(out)
-		for _, want := range []string{"PARTLABEL=rootfs-" + slot + " PARTLABEL=rootfs-" + slot + " 4096 4096 6 6 sha256 " + f[11], "rauc.slot=" + strings.ToUpper(slot), "root=/dev/dm-0 ro", "dm-mod.waitfor=PARTLABEL=rootfs-" + slot, "panic=5", "console=ttyX0"} {
+		for _, want := range []string{"PARTLABEL=rootfs-" + slot + " PARTLABEL=rootfs-" + slot + " 4096 4096 6 6 sha256 " + f[11], "rauc.slot=" + strings.ToUpper(slot), "root=/dev/dm-0 ro", "dm-mod.waitfor=PARTLABEL=rootfs-" + slot, "panic=5", "fsck.repair=yes", "console=ttyX0"} {
 			if !strings.Contains(line, want) {
 				t.Errorf("slot %s: the kernel's command line lacks %q: %s", slot, want, line)
 			}
