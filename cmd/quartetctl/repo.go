@@ -67,15 +67,16 @@ var repoAddCommand = command{
 	short: "add a RAUC bundle to a repository",
 	long: `
 Copies a bundle into the repository. Version, board and manifest hash are read
-from it (format=verity); --board adds others that it is for. No box takes it
-before it is promoted to a ring.`,
+from it (format=verity). One whose compatible is quartet-BOARD is for that board
+and no other; where it is anything else, --board names the boards whose images
+have it. No box takes a bundle before it is promoted to a ring.`,
 	flags: func(f *flag.FlagSet) func(*env, []string) error {
 		open := keysFlag(f)
 		var c trust.Custom
 		f.Func("version", "`VERSION`, where the bundle does not tell", versionInto(&c.Version))
 		f.Func("min-version", "the oldest `VERSION` that may go there in one step", versionInto(&c.MinVersion))
 		f.Func("max-version", "the newest `VERSION` that may go there", versionInto(&c.MaxVersion))
-		boards := f.String("board", "", "`BOARDS` that it is for, with commas between")
+		boards := f.String("board", "", "`BOARDS` that it is for, with commas between, where the bundle does not tell")
 		days := f.Int("expires-days", 0, "no box takes it after `N` days; 0: no end")
 		notes := f.String("notes", "", "`TEXT` about what is new, for people")
 		return func(e *env, args []string) error {

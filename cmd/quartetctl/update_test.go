@@ -45,6 +45,7 @@ func TestRepo(t *testing.T) {
 	bad(1, "already", "repo", "add", dir, bundle)
 	bad(2, "no version", "repo", "add", dir, bundle, "--min-version", "x")
 	bad(1, "not 1.2.0", "repo", "add", dir, bundle, "--version", "1.2.0")
+	bad(1, "so for the board generic, and cannot be for rock5b", "repo", "add", dir, bundle, "--board", "rock5b")
 	bad(1, "no RAUC bundle", "repo", "add", dir, filepath.Join(dir, "repository.json"))
 	good("3 entries", "repo", "ring", dir, "canary", "Q4-0001", "LAB-*", "5%")
 	bad(1, "is not allowed", "repo", "ring", dir, "canary", "a b")

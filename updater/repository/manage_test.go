@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartet/device/durable/powercut"
+	"quartet/updater/rauc/raucfake"
 	"quartet/updater/repository"
 	"quartet/updater/trust"
 )
@@ -127,5 +128,40 @@ func TestDailyJobWithoutSnapshotKey(t *testing.T) {
 	alone := newDaily(t, "targets", "snapshot")
 	if done, err := alone.sign(1, false); err == nil || !strings.Contains(err.Error(), "timestamp needs 1 of the keys") {
 		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// A bundle is for the boards whose boxes take it: that of its compatible, or of
+// images that name one of their own.
+func TestBoardsOfABundle(t *testing.T) {
+	for _, tc := range []struct {
+		compatible string
+		boards     []string
+		want       string // boards, or what the refusal says
+	}{
+		{"quartet-generic", nil, "generic"},
+		{"quartet-generic", []string{"generic"}, "generic"},
+		{"quartet-generic", []string{"rock5b"}, "so for the board generic, and cannot be for rock5b"},
+		{"quartet-generic", []string{"generic", "rock5b"}, "cannot be for generic, rock5b: boxes take only what has their own compatible; leave the boards out"},
+		{"studio", nil, "name the boards whose images have that compatible (--board)"},
+		{"studio", []string{"generic", "rock5b"}, "generic rock5b"},
+	} {
+		dir := t.TempDir()
+		r, err := repository.Init(dir, "", repository.InitOptions{}, func() time.Time { return begin })
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle := filepath.Join(t.TempDir(), "a.raucb")
+		if err := os.WriteFile(bundle, raucfake.Bundle(tc.compatible, "1.1.0", []byte("x")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rel, err := r.Add(bundle, trust.Custom{Boards: tc.boards})
+		got := strings.Join(rel.Boards, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tc.want && (err == nil || !strings.Contains(got, tc.want)) {
+			t.Errorf("%s for %v: %s, want %s", tc.compatible, tc.boards, got, tc.want)
+		}
 	}
 }

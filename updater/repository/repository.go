@@ -330,7 +330,8 @@ func (nowhere) Sync() error                 { return nil }
 
 // Add puts a bundle into the repository, for no ring yet. Version, boards and
 // the manifest's hash come from its manifest where c does not say them; where
-// both do, they have to agree.
+// both do, they have to agree. The compatible quartet-BOARD is that board's and
+// no other's; for any other c names the boards whose images have it.
 func (r *Repository) Add(bundle string, c trust.Custom) (trust.Release, error) {
 	m, err := rauc.ReadManifest(bundle)
 	if err != nil && (c.Version.IsZero() || len(c.Boards) == 0) {
@@ -346,11 +347,13 @@ func (r *Repository) Add(bundle string, c trust.Custom) (trust.Release, error) {
 		case !c.Version.IsZero() && c.Version.Compare(v) != 0:
 			return trust.Release{}, fmt.Errorf("%s is version %s by its manifest, not %s", bundle, v, c.Version)
 		case len(c.Boards) == 0 && !ok:
-			return trust.Release{}, fmt.Errorf("%s is for %q by its manifest, which does not begin with quartet-; name its boards", bundle, m.Compatible)
+			return trust.Release{}, fmt.Errorf("%s is for %q by its manifest, which does not begin with quartet-; name the boards whose images have that compatible (--board)", bundle, m.Compatible)
 		case len(c.Boards) == 0:
 			c.Boards = []string{board}
-		case !slices.Contains(c.Boards, board):
-			return trust.Release{}, fmt.Errorf("%s is for %q by its manifest, and not for %v", bundle, m.Compatible, c.Boards)
+		case ok && slices.ContainsFunc(c.Boards, func(b string) bool { return b != board }):
+			// A box compares the bundle's compatible with its own. The bundle would be
+			// downloaded there, refused and blocked.
+			return trust.Release{}, fmt.Errorf("%s is for %q by its manifest, so for the board %s, and cannot be for %s: boxes take only what has their own compatible; leave the boards out", bundle, m.Compatible, board, strings.Join(c.Boards, ", "))
 		}
 		c.Version, c.ManifestHash = v, m.Hash
 	}
