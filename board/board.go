@@ -131,16 +131,20 @@ type Button interface {
 type Temperature interface {
 	Name() string
 	Celsius() (float64, error)
-	// Limit is where the maker wants the part to be switched off or throttled;
-	// 0: not told.
+	// Limit is where the part is throttled or switched off, whichever is lower; 0:
+	// not told.
 	Limit() float64
 }
 
 // Fan turns.
 type Fan interface {
 	Name() string
-	RPM() (int, error)         // measured; 0: it stands; ErrNotThere: no tacho
-	SetDuty(percent int) error // 0…100; ErrNotThere: not to be set
+	// RPM is measured. 0: it stands and should not. ErrNotThere: no tacho, or the
+	// kernel, which drives it, has it stand.
+	RPM() (int, error)
+	// SetDuty takes 0…100. ErrNotThere: not to be set, such as one that the kernel
+	// drives.
+	SetDuty(percent int) error
 }
 
 // Reading is what a supply gives at one moment. NaN: not measured.

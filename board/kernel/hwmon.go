@@ -60,7 +60,8 @@ func (r Root) inputs(dir, kind string) []string {
 }
 
 // Temperatures lists what hwmon measures; where it has nothing, the thermal
-// zones.
+// zones. A sensor's limit is where the kernel slows the part down, if that is
+// below the one of the driver: the box has to act before.
 func (r Root) Temperatures() []board.Temperature {
 	var list []board.Temperature
 	for _, dir := range r.glob("sys/class/hwmon/hwmon*") {
@@ -73,6 +74,7 @@ func (r Root) Temperatures() []board.Temperature {
 					break
 				}
 			}
+			s.limit = lower(s.limit, r.throttles(filepath.Join(dir, "device"))) // a zone's hwmon is below the zone
 			list = append(list, s)
 		}
 	}
@@ -91,6 +93,7 @@ func (r Root) Temperatures() []board.Temperature {
 				s.limit = float64(n) / 1000
 			}
 		}
+		s.limit = lower(s.limit, r.throttles(dir))
 		list = append(list, s)
 	}
 	return list
@@ -100,6 +103,7 @@ type fan struct {
 	root      Root
 	name      string
 	rpm, duty string // paths; either may be empty
+	governed  bool   // by the kernel, which sets it
 }
 
 func (f *fan) Name() string { return f.name }
@@ -109,13 +113,18 @@ func (f *fan) RPM() (int, error) {
 		return 0, board.ErrNotThere
 	}
 	n, err := f.root.number(f.rpm)
+	if err == nil && n == 0 && f.governed && f.duty != "" {
+		if duty, err := f.root.number(f.duty); err == nil && duty == 0 {
+			return 0, board.ErrNotThere // it is to stand
+		}
+	}
 	return int(n), err
 }
 
-// SetDuty takes the fan from the kernel's own control (pwmN_enable 1) and sets
-// it.
+// SetDuty takes the fan from its driver's or chip's own control (pwmN_enable 1)
+// and sets it. One that the kernel's thermal framework drives is left to it.
 func (f *fan) SetDuty(percent int) error {
-	if f.duty == "" {
+	if f.duty == "" || f.governed {
 		return board.ErrNotThere
 	}
 	if enable := f.duty + "_enable"; exists(enable) {
@@ -132,15 +141,16 @@ func (r Root) Fans() []board.Fan {
 	var list []board.Fan
 	for _, dir := range r.glob("sys/class/hwmon/hwmon*") {
 		inputs := r.inputs(dir, "fan")
+		governed := r.governed(dir)
 		for _, in := range inputs {
-			f := &fan{root: r, name: r.label(dir, in, len(inputs) > 1), rpm: filepath.Join(dir, in+"_input")}
+			f := &fan{root: r, governed: governed, name: r.label(dir, in, len(inputs) > 1), rpm: filepath.Join(dir, in+"_input")}
 			if pwm := filepath.Join(dir, "pwm"+strings.TrimPrefix(in, "fan")); exists(pwm) {
 				f.duty = pwm
 			}
 			list = append(list, f)
 		}
 		if pwm := filepath.Join(dir, "pwm1"); len(inputs) == 0 && exists(pwm) {
-			list = append(list, &fan{root: r, name: r.device(dir), duty: pwm})
+			list = append(list, &fan{root: r, governed: governed, name: r.device(dir), duty: pwm})
 		}
 	}
 	return list

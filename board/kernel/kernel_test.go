@@ -97,7 +97,7 @@ func TestThermalZonesWhereHwmonHasNothing(t *testing.T) {
 		"sys/class/thermal/thermal_zone0/trip_point_1_type": "critical\n", "sys/class/thermal/thermal_zone0/trip_point_1_temp": "95000\n",
 	})
 	temps := r.Temperatures()
-	if len(temps) != 1 || temps[0].Name() != "cpu-thermal" || temps[0].Limit() != 95 {
+	if len(temps) != 1 || temps[0].Name() != "cpu-thermal" || temps[0].Limit() != 85 {
 		t.Fatalf("temperatures: %+v", temps)
 	}
 	if c, err := temps[0].Celsius(); c != 50.25 || err != nil {

@@ -9,8 +9,9 @@ import (
 )
 
 // Names of the devices, as the kernel's rk3588-rock-5b.dts has them. The board
-// has one blue light and a fan without a tacho (pwm-fan); no free button and no
-// contacts.
+// has one blue light and a fan without a tacho (pwm-fan), which is a cooling device
+// of the device tree's: the kernel drives it, from 55 °C on. It has no free button
+// and no contacts.
 const (
 	compatible = "radxa,rock-5b"
 	ledStatus  = "blue:status"

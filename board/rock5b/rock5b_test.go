@@ -1,6 +1,7 @@
 package rock5b
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,9 +14,16 @@ import (
 func TestOpen(t *testing.T) {
 	root := kernel.Root(t.TempDir())
 	for name, text := range map[string]string{
-		"sys/class/hwmon/hwmon0/name":                     "soc_thermal\n",
+		"sys/class/hwmon/hwmon0/name":                     "bigcore0_thermal\n",
 		"sys/class/hwmon/hwmon0/temp1_input":              "52000\n",
 		"sys/class/hwmon/hwmon0/temp1_crit":               "115000\n",
+		"sys/class/hwmon/hwmon0/device/trip_point_0_type": "passive\n",
+		"sys/class/hwmon/hwmon0/device/trip_point_0_temp": "85000\n",
+		"sys/class/hwmon/hwmon0/device/trip_point_1_type": "critical\n",
+		"sys/class/hwmon/hwmon0/device/trip_point_1_temp": "115000\n",
+		"sys/class/thermal/thermal_zone0/type":            "package-thermal\n",
+		"sys/class/thermal/thermal_zone0/mode":            "enabled\n",
+		"sys/class/thermal/thermal_zone0/cdev0/type":      "pwm-fan\n",
 		"sys/class/hwmon/hwmon1/name":                     "pwmfan\n",
 		"sys/class/hwmon/hwmon1/pwm1":                     "0\n",
 		"sys/class/hwmon/hwmon1/pwm1_enable":              "2\n",
@@ -54,14 +62,15 @@ func TestOpen(t *testing.T) {
 	if len(b.Temperatures) != 1 || len(b.Fans) != 1 || len(b.Supplies) != 0 {
 		t.Fatalf("%d temperatures, %d fans, %d supplies", len(b.Temperatures), len(b.Fans), len(b.Supplies))
 	}
-	if c, err := b.Temperatures[0].Celsius(); c != 52 || b.Temperatures[0].Limit() != 115 || err != nil {
+	if c, err := b.Temperatures[0].Celsius(); c != 52 || b.Temperatures[0].Limit() != 85 || err != nil {
 		t.Errorf("%v °C of %v, %v", c, b.Temperatures[0].Limit(), err)
 	}
-	if err := b.Fans[0].SetDuty(100); err != nil {
+	// The kernel drives the fan.
+	if err := b.Fans[0].SetDuty(100); !errors.Is(err, board.ErrNotThere) {
 		t.Error(err)
 	}
-	has("sys/class/hwmon/hwmon1/pwm1", "255")
-	has("sys/class/hwmon/hwmon1/pwm1_enable", "1")
+	has("sys/class/hwmon/hwmon1/pwm1", "0\n")
+	has("sys/class/hwmon/hwmon1/pwm1_enable", "2\n")
 	if b.FactoryReset != nil || b.Claim != nil || b.Relay != nil || b.Inputs != nil {
 		t.Error("the board has parts that it does not have")
 	}
