@@ -13,12 +13,17 @@ type State struct {
 	Claimed  bool
 	Updating bool
 	Known    bool // the media plane answers; false: nothing is known of it
+	SetUp    bool // there is a document; without one there is no media plane to answer
 }
 
 // Status is the light for a state: green is said only of what is known to be
 // well.
 func Status(s State) board.Light {
 	switch {
+	case !s.Known && !s.SetUp:
+		// A new box, and one that was reset: somebody has to claim it and set it up.
+		// What is missing then (a critical condition) is missing by design.
+		return board.Light{Colour: board.Blue, Rhythm: board.Slow}
 	case !s.Known:
 		return board.Light{Colour: board.Yellow, Rhythm: board.Fast}
 	case s.Worst == "critical":

@@ -25,6 +25,23 @@ func TestStatusIsGreenOnlyWhenAllIsWell(t *testing.T) {
 			}
 		}
 	}
+	blue, yellow := board.Light{Colour: board.Blue, Rhythm: board.Slow}, board.Light{Colour: board.Yellow, Rhythm: board.Fast}
+	for _, c := range []struct {
+		what string
+		s    State
+		want board.Light
+	}{
+		// Without a document quartetd does not run, which is a critical condition.
+		{"a new box", State{Worst: "critical"}, blue},
+		{"claimed, not set up", State{Worst: "critical", Claimed: true}, blue},
+		{"set up, not claimed (it was released)", State{Worst: "warning", Known: true, SetUp: true}, blue},
+		{"its media plane is dead", State{Worst: "critical", Claimed: true, SetUp: true}, yellow},
+		{"the same, and the claim was released", State{Worst: "critical", SetUp: true}, yellow},
+	} {
+		if got := Status(c.s); got != c.want {
+			t.Errorf("%s shows %v %v, want %v %v", c.what, got.Colour, got.Rhythm, c.want.Colour, c.want.Rhythm)
+		}
+	}
 	if got := Status(State{Known: true, Worst: "critical"}); got.Colour != board.Red {
 		t.Errorf("critical and unclaimed shows %v: what viewers see comes first", got.Colour)
 	}
