@@ -89,12 +89,16 @@ func (w *bench) watch() {
 	begun := time.Now()
 	for range time.Tick(time.Second) {
 		var readings []thermal.Reading
+		blind := false
 		for _, s := range w.board.Temperatures {
-			if c, err := s.Celsius(); err == nil {
-				readings = append(readings, thermal.Reading{Name: s.Name(), Celsius: c, Limit: s.Limit()})
+			c, err := s.Celsius()
+			if err != nil {
+				blind = true
+				continue
 			}
+			readings = append(readings, thermal.Reading{Name: s.Name(), Celsius: c, Limit: s.Limit()})
 		}
-		level, _ := guard.Update(time.Since(begun), readings)
+		level, _ := guard.Update(time.Since(begun), readings, blind)
 		w.mu.Lock()
 		w.level = level
 		w.mu.Unlock()

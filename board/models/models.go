@@ -26,3 +26,11 @@ func Open(root string) (*board.Board, error) {
 	}
 	return generic.Open(r)
 }
+
+// Again looks once more for what hwmon shows, which every model takes as it is
+// found: drivers still come while the box starts. Nobody may use these parts of b
+// meanwhile.
+func Again(root string, b *board.Board) {
+	r := kernel.Root(root)
+	b.Temperatures, b.Fans, b.Supplies = r.Temperatures(), r.Fans(), r.Supplies()
+}

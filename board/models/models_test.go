@@ -37,3 +37,24 @@ func TestOpenChoosesByTheDeviceTree(t *testing.T) {
 		}
 	}
 }
+
+// What a driver shows only after Open is found by the next look.
+func TestAgain(t *testing.T) {
+	root := t.TempDir()
+	b, err := Open(root)
+	if err != nil || len(b.Temperatures)+len(b.Fans) != 0 {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	dir := filepath.Join(root, "sys/class/hwmon/hwmon0")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"name": "emc2305\n", "temp1_input": "40000\n", "fan1_input": "3000\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if Again(root, b); len(b.Temperatures) != 1 || len(b.Fans) != 1 {
+		t.Errorf("%+v", b)
+	}
+}

@@ -21,9 +21,11 @@ import (
 // the conditions, buttons are obeyed, and climate.go keeps it cool. It is
 // web.Board. Nothing of it is needed to run.
 type front struct {
-	// set at start, never changed
+	// set at start, never changed but for board's temperatures, fans and supplies,
+	// which are keepClimate's
 	board   *board.Board
-	cause   string // of the last restart
+	again   func(*board.Board) // looks for those once more; nil: what is there is there
+	cause   string             // of the last restart
 	log     *slog.Logger
 	monitor *health.Monitor
 	since   func() time.Duration
@@ -36,6 +38,12 @@ type front struct {
 
 	// owned by keepClimate
 	turned map[string]bool // fans that have been seen to turn
+	failed map[string]int  // sensors that have been read: how many times in a row they could not be since
+	duty   int             // of the fan, as the last turn wanted it
+
+	// owned by Run
+	switched, energised bool   // the relay has been set, and to what
+	relay               string // what is wrong with it
 
 	mu      sync.Mutex // guards what follows
 	until   time.Time  // somebody looks for the box
@@ -55,7 +63,8 @@ const atBox = "button at the box"
 // searchTime is how long a tap on the claim button shows which box it is.
 const searchTime = 30 * time.Second
 
-// openFront finds out what the box has, below a root ("/" but for tests).
+// openFront finds out what the box has, below a root ("/" but for tests). Its fan
+// is at full speed then.
 func openFront(root string, log *slog.Logger) *front {
 	b, err := models.Open(root)
 	if err != nil {
@@ -64,7 +73,9 @@ func openFront(root string, log *slog.Logger) *front {
 	if b == nil {
 		b = &board.Board{Close: func() error { return nil }}
 	}
-	f := &front{board: b, cause: kernel.Root(root).ResetCause(), log: log, poke: make(chan struct{}, 1), turned: map[string]bool{}}
+	f := &front{board: b, cause: kernel.Root(root).ResetCause(), log: log, poke: make(chan struct{}, 1), turned: map[string]bool{}, failed: map[string]int{},
+		again: func(b *board.Board) { models.Again(root, b) }}
+	f.fullSpeed()
 	f.climate = measure.Board{ResetCause: f.cause, Model: b.Model, FanDuty: -1, Relay: -1}
 	if f.cause != "" {
 		log.Warn("the hardware has restarted the box", "cause", f.cause)
@@ -158,9 +169,13 @@ func (f *front) show(ctx context.Context) {
 	status, identify := f.lights()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var shown, shownID board.Light
-	energised := false
-	for first := true; ; first = false {
+	// What could not be shown is tried again at the next tick: udev may not have
+	// given us the device yet.
+	main, search := lamp{led: status, log: f.log}, lamp{led: identify, log: f.log}
+	if identify == status {
+		search.led = nil
+	}
+	for {
 		s := f.state(ctx)
 		light, id := panel.Status(s), board.Light{}
 		f.mu.Lock()
@@ -187,16 +202,10 @@ func (f *front) show(ctx context.Context) {
 		}
 		f.monitor.Set(now, web.ButtonStuck, health.ResourceBox, stuck, "")
 		f.monitor.Set(now, web.WatchdogBite, health.ResourceBox, f.cause != "" && f.uptime() < time.Hour, f.cause)
-		if status != nil && (first || light != shown) {
-			f.light(status, light)
-		}
-		if identify != nil && identify != status && (first || id != shownID) {
-			f.light(identify, id)
-		}
-		shown, shownID = light, id
-		if on := panel.Healthy(s); f.board.Relay != nil && (first || on != energised) {
+		main.show(light)
+		search.show(id)
+		if on := panel.Healthy(s); f.board.Relay != nil && (!f.switched || on != f.energised) {
 			f.energise(on)
-			energised = on
 		}
 		select {
 		case <-ctx.Done():
@@ -207,11 +216,16 @@ func (f *front) show(ctx context.Context) {
 	}
 }
 
+// energise sets the relay. What is wrong with it is said once.
 func (f *front) energise(on bool) {
 	if err := f.board.Relay.Energise(on); err != nil {
-		f.log.Warn("relay", "err", err)
+		if f.relay != err.Error() {
+			f.log.Warn("the relay cannot be set; it is tried again each second", "err", err)
+		}
+		f.relay = err.Error()
 		return
 	}
+	f.relay, f.switched, f.energised = "", true, on
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.climate.Relay = 0; on {
@@ -219,10 +233,29 @@ func (f *front) energise(on bool) {
 	}
 }
 
-func (f *front) light(led board.LED, l board.Light) {
-	if err := led.Show(l); err != nil {
-		f.log.Debug("light", "err", err)
+// lamp is a light and what it shows.
+type lamp struct {
+	led board.LED // nil: there is none
+	log *slog.Logger
+
+	lit   bool // shown is what it shows
+	shown board.Light
+	said  string // what is wrong with it
+}
+
+// show changes the light if it shows something else. What is wrong is said once.
+func (l *lamp) show(want board.Light) {
+	if l.led == nil || l.lit && want == l.shown {
+		return
 	}
+	if err := l.led.Show(want); err != nil {
+		if l.said != err.Error() {
+			l.log.Info("a light cannot be set; it is tried again each second", "err", err)
+		}
+		l.lit, l.said = false, err.Error()
+		return
+	}
+	l.lit, l.shown, l.said = true, want, ""
 }
 
 // measure is what telemetry tells of the board; nil: there is nothing to tell.

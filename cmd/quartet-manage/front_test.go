@@ -29,6 +29,8 @@ type played struct {
 	did       []string
 	shed      bool
 	state     panel.State
+	broken    error // of light and relay
+	deaf      error // of the second sensor
 }
 
 func (p *played) with(f func()) {
@@ -39,17 +41,17 @@ func (p *played) with(f func()) {
 
 type playedLED struct{ *played }
 
-func (p playedLED) Show(l board.Light) error {
-	p.with(func() { p.shown = append(p.shown, l) })
-	return nil
+func (p playedLED) Show(l board.Light) (err error) {
+	p.with(func() { p.shown, err = append(p.shown, l), p.broken })
+	return err
 }
 
 type playedRelay struct{ *played }
 
 func (playedRelay) Name() string { return "GPO1" }
-func (p playedRelay) Energise(on bool) error {
-	p.with(func() { p.energised = append(p.energised, on) })
-	return nil
+func (p playedRelay) Energise(on bool) (err error) {
+	p.with(func() { p.energised, err = append(p.energised, on), p.broken })
+	return err
 }
 
 type playedTemperature struct{ *played }
@@ -59,6 +61,16 @@ func (playedTemperature) Limit() float64 { return 100 }
 func (p playedTemperature) Celsius() (c float64, err error) {
 	p.with(func() { c = p.celsius })
 	return c, nil
+}
+
+// playedSecond is a cool sensor that may fail.
+type playedSecond struct{ *played }
+
+func (playedSecond) Name() string   { return "board" }
+func (playedSecond) Limit() float64 { return 100 }
+func (p playedSecond) Celsius() (c float64, err error) {
+	p.with(func() { c, err = 40, p.deaf })
+	return c, err
 }
 
 type playedFan struct{ *played }
@@ -117,7 +129,7 @@ func newFront(p *played) (f *front, reset, claim playedButton) {
 		},
 		release: func(who string) error { p.with(func() { p.did = append(p.did, "release by "+who) }); return nil },
 		shed:    func(on bool) { p.with(func() { p.shed = on }) },
-		poke:    make(chan struct{}, 1), turned: map[string]bool{},
+		poke:    make(chan struct{}, 1), turned: map[string]bool{}, failed: map[string]int{},
 	}
 	return f, reset, claim
 }
@@ -245,6 +257,9 @@ func TestFront(t *testing.T) {
 			if p.energised[len(p.energised)-1] {
 				t.Error("the relay is energised, and nobody watches")
 			}
+			if p.duty != 100 {
+				t.Errorf("the fan is at %d %%, and nobody watches", p.duty)
+			}
 		})
 	})
 }
@@ -254,10 +269,13 @@ func TestFansOfOthers(t *testing.T) {
 	p := &played{celsius: 40, duty: 77}
 	f, _, _ := newFront(p)
 	f.board.Model = "generic"
-	if set := f.fans(time.Hour, true, 60); set != -1 || p.duty != 77 {
+	if set := f.fans(time.Hour, 25); set != -1 || p.duty != 77 {
 		t.Errorf("set to %d, %d", set, p.duty)
 	}
-	if f.fans(2*time.Hour, true, 60); len(f.monitor.Active()) != 0 {
+	if f.fans(2*time.Hour, 25); len(f.monitor.Active()) != 0 {
 		t.Errorf("%v", f.monitor.Active())
+	}
+	if f.fullSpeed(); p.duty != 77 {
+		t.Errorf("set to %d", p.duty)
 	}
 }

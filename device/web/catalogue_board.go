@@ -11,6 +11,7 @@ const (
 	BoardHot     health.Code = "board-hot"
 	BoardWarm    health.Code = "board-warm"
 	FanStopped   health.Code = "fan-stopped"
+	SensorFailed health.Code = "sensor-failed"
 	SupplyOff    health.Code = "supply-voltage"
 	WatchdogBite health.Code = "watchdog-reset"
 	ButtonStuck  health.Code = "button-stuck"
@@ -33,6 +34,9 @@ func boardCatalogue() []health.Definition {
 		{Code: BoardWarm, Severity: health.Minor, MaskedBy: []health.Code{BoardHot},
 			Text:   "The box is warm: less than 15 °C are left to a limit; its fan runs at full speed",
 			Remedy: "Look at its fan, its air ways and the rack's temperature."},
+		{Code: SensorFailed, Severity: health.Minor, HoldOn: 5 * s, HoldOff: 10 * s,
+			Text:   "A temperature sensor cannot be read; a fan that the box drives runs at full speed",
+			Remedy: "Start the box again when it may be off the air. If it happens again, exchange the box."},
 		{Code: ButtonStuck, Severity: health.Minor,
 			Text:   "A button of the front is pressed all the time; it does nothing at its release",
 			Remedy: "Free the button."},
