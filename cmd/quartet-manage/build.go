@@ -46,6 +46,7 @@ type plane struct {
 	audit     *audit.Log
 	control   string // quartetd's socket
 	media     *control.Client
+	network   *netd
 	front     *front
 	updates   *updates
 	probe     *probe
@@ -66,13 +67,21 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	if o.provision == "" {
 		o.provision = filepath.Join(o.configDir, "provision.v1.json")
 	}
+	ofNetwork := filepath.Join(o.configDir, "network") // quartet-netd's
 	p := &plane{log: log, wiped: make(chan struct{}, 1), reset: identity.ResetConfig{Dir: o.data, Key: o.key,
-		Folders: []string{o.configDir}, Keep: []string{o.provision, filepath.Join(o.configDir, "network"), trustFolder(o),
+		Folders: []string{o.configDir}, Keep: []string{o.provision, ofNetwork, trustFolder(o),
 			// A trial goes on: a reset is no verdict.
 			filepath.Join(updateFolder(o), updater.TrialFile), filepath.Join(o.configDir, updater.WitnessFile)}}}
+	// First, since it has the fan at full speed: whatever fails below, the media go on
+	// and nobody watches how hot they make the box.
+	p.front = openFront("/", log)
+	// p.reset itself is for once more, after the parts have ended: the network is reset
+	// once.
+	reset := p.reset
+	reset.Network = ofNetwork
 	if identity.ResetBegun(o.data) {
 		log.Warn("a factory reset was cut short: it is done to its end now")
-		if err := identity.FactoryReset(p.reset); err != nil {
+		if err := identity.FactoryReset(reset); err != nil {
 			return nil, err
 		}
 	}
@@ -135,8 +144,7 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 	p.control = o.control
 	p.media = control.NewClient(o.control)
 
-	who := who{id: p.identity, reset: p.reset, installed: func() {}}
-	p.front = openFront("/", log)
+	who := who{id: p.identity, reset: reset, installed: func() {}}
 	p.front.monitor, p.front.since = monitor, since
 	p.front.uptime = func() time.Duration { return time.Duration(machine.Read().UptimeS * float64(time.Second)) }
 	p.telemetry, err = telemetry.New(telemetry.Config{
@@ -160,7 +168,8 @@ func build(o options, log *slog.Logger, lines *lineRing) (*plane, error) {
 		return nil, err
 	}
 
-	helper := &netd{client: network.NewClient(o.netd), last: map[string]reading{}, set: now.wasSet}
+	helper := &netd{client: network.NewClient(o.netd), last: map[string]reading{}, set: now.wasSet, data: o.data, settings: ofNetwork, log: log}
+	p.network = helper
 	unwritten := func(err error) { log.Error("audit", "err", err) }
 	p.updates = &updates{version: version, monitor: monitor, since: since, journal: p.audit, journals: unwritten, log: log, poke: make(chan struct{}, 1)}
 	parts := updateParts{serial: p.identity.Serial(), boot: boot, bus: o.installer, clock: now, reboot: helper.client.Reboot,
@@ -300,7 +309,7 @@ func (p *plane) close() error {
 // state is what the status light is made of.
 func (p *plane) state(context.Context) panel.State {
 	o, claimed := p.server.Glance()
-	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil, Updating: o.Update.Progress != nil || o.Update.Trial != nil}
+	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil, SetUp: o.ConfigRevision != "none", Updating: o.Update.Progress != nil || o.Update.Trial != nil}
 }
 
 // controlSocket is where the document says that quartetd listens.

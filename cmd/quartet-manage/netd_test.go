@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"quartet/device/identity"
 	"quartet/device/network"
 	"quartet/device/web"
 )
@@ -53,12 +56,12 @@ func (s *quietSystem) Reboot() error {
 	return nil
 }
 
-// The adapter against a running quartet-netd: clock, restart, and the settings of a
-// new box after a factory reset.
-func TestNetd(t *testing.T) {
-	b := start(t)
-	s := &quietSystem{}
-	store, err := network.OpenStore(filepath.Join(b.dir, "network"))
+// helperAt is a quartet-netd that serves a socket until the test ends, or it is
+// stopped.
+func helperAt(t *testing.T, folder, socket string) (k *network.Keeper, s *quietSystem, stop func()) {
+	t.Helper()
+	s = &quietSystem{}
+	store, err := network.OpenStore(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,7 @@ func TestNetd(t *testing.T) {
 	if err := keeper.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	server, err := network.Listen(network.ServerConfig{Socket: b.o.netd, Keeper: keeper, System: s, Allowed: func(network.Peer) error { return nil },
+	server, err := network.Listen(network.ServerConfig{Socket: socket, Keeper: keeper, System: s, Allowed: func(network.Peer) error { return nil },
 		Earliest: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 	if err != nil {
 		t.Fatal(err)
@@ -81,12 +84,23 @@ func TestNetd(t *testing.T) {
 			}
 		})
 	}
+	stop = func() {
+		cancel()
+		wg.Wait()
+	}
+	t.Cleanup(stop)
+	return keeper, s, stop
+}
+
+// The adapter against a running quartet-netd: clock, restart, and the settings of a
+// new box after a factory reset.
+func TestNetd(t *testing.T) {
+	b := start(t)
+	keeper, s, _ := helperAt(t, filepath.Join(b.dir, "network"), b.o.netd)
 	defer func() {
 		if t.Failed() {
 			t.Log(b.log.String())
 		}
-		cancel()
-		wg.Wait()
 	}()
 
 	b.do("POST", "/claim", `{"code": "`+b.code+`", "user": "anna", "password": "`+password+`"}`, 201, nil)
@@ -133,4 +147,116 @@ func TestNetd(t *testing.T) {
 			t.Errorf("%d restarts", s.reboots)
 		}
 	})
+}
+
+// newNetwork waits until the network has the settings of a new box.
+func newNetwork(t *testing.T, k *network.Keeper) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); len(k.Get().Settings.Interfaces) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the network still is %+v", k.Get().Settings)
+		}
+	}
+}
+
+// keptNetwork stores settings where quartet-netd keeps them.
+func keptNetwork(t *testing.T, folder string) {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	doc := `{"version": 1, "interfaces": [{"name": "eth1", "addresses": ["192.0.2.7/24"]}]}`
+	if err := os.WriteFile(filepath.Join(folder, "network.v1.json"), []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// S13: a factory reset while quartet-netd is away is not a success. All else goes,
+// the box starts afresh without waiting for the helper, and the network is reset as
+// soon as it answers, whatever was begun in between.
+func TestFactoryResetWithoutTheHelper(t *testing.T) {
+	b := start(t)
+	folder := filepath.Join(b.o.configDir, "network")
+	keptNetwork(t, folder)
+	b.do("POST", "/claim", `{"code": "`+b.code+`", "user": "anna", "password": "`+password+`"}`, 201, nil)
+	var p web.Problem
+	b.do("POST", "/factory-reset", `{"serial": "Q7-0001"}`, 503, &p)
+	if !strings.Contains(p.Detail, "quartet-netd does not answer") || !strings.Contains(p.Detail, "network") {
+		t.Errorf("%+v", p)
+	}
+	if !<-b.ended {
+		t.Fatal("it does not start afresh")
+	}
+	b.cookie = ""
+	b.run() // without the helper
+	var st web.State
+	if b.do("GET", "/state", "", 200, &st); st.Claimed {
+		t.Error("still claimed")
+	}
+	keeper, _, stop := helperAt(t, folder, b.o.netd)
+	newNetwork(t, keeper)
+	// Once: what is set from now on stays.
+	b.do("POST", "/claim", `{"code": "`+b.code+`", "user": "bea", "password": "`+password+`"}`, 201, nil)
+	for end := time.Now().Add(10 * time.Second); identity.NetworkResetDue(b.o.data); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("still due")
+		}
+	}
+	b.stop()
+	stop()
+	keptNetwork(t, folder)
+	keeper, _, _ = helperAt(t, folder, b.o.netd)
+	b.run()
+	b.do("GET", "/state", "", 200, &st)
+	if len(keeper.Get().Settings.Interfaces) != 1 || !st.Claimed {
+		t.Errorf("reset a second time: %+v, claimed %t", keeper.Get().Settings, st.Claimed)
+	}
+}
+
+// A power cut between the wiping of the files and the reset of the network, and one
+// in the middle of the wiping, end in a new network.
+func TestFactoryResetPastAPowerCut(t *testing.T) {
+	for _, mark := range []string{"factory-reset.begun", "network-reset.due"} {
+		t.Run(mark, func(t *testing.T) {
+			var keeper *network.Keeper
+			b := startWith(t, func(b *box) {
+				folder := filepath.Join(b.o.configDir, "network")
+				keptNetwork(t, folder)
+				if err := os.MkdirAll(b.o.data, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(b.o.data, mark), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				keeper, _, _ = helperAt(t, folder, b.o.netd)
+			})
+			newNetwork(t, keeper)
+			b.do("GET", "/state", "", 200, nil)
+		})
+	}
+}
+
+// While the network of before is still to be reset, none is set: the reset would
+// take it.
+func TestNetworkWaitsForItsReset(t *testing.T) {
+	dir := t.TempDir()
+	keptNetwork(t, filepath.Join(dir, "network"))
+	if err := identity.FactoryReset(identity.ResetConfig{Dir: dir, Key: filepath.Join(dir, "key"), Network: filepath.Join(dir, "network")}); err != nil {
+		t.Fatal(err)
+	}
+	n := &netd{client: network.NewClient(filepath.Join(dir, "no.sock")), last: map[string]reading{}, data: dir, settings: filepath.Join(dir, "network")}
+	_, err := n.Apply(t.Context(), web.NetworkSettings{Version: 1}, netip.Addr{})
+	if !errors.Is(err, web.ErrUnavailable) || !strings.Contains(err.Error(), "factory reset") {
+		t.Errorf("%v", err)
+	}
+	if err := n.FactoryReset(t.Context()); !errors.Is(err, web.ErrUnavailable) || !identity.NetworkResetDue(dir) {
+		t.Errorf("%v", err)
+	}
+	// Whoever keeps no network has none to reset.
+	if err := os.RemoveAll(n.settings); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.FactoryReset(t.Context()); !errors.Is(err, web.ErrNotHere) || identity.NetworkResetDue(dir) {
+		t.Errorf("%v", err)
+	}
 }

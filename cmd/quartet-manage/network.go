@@ -5,18 +5,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
+	"quartet/device/identity"
 	"quartet/device/network"
 	"quartet/device/web"
 )
 
 // netd is web.Network.
 type netd struct {
-	client *network.Client
-	set    func(at time.Time) error // the clock has been set
+	// set at start, never changed
+	client   *network.Client
+	set      func(at time.Time) error // the clock has been set
+	data     string                   // the folder in which a reset that is due is marked
+	settings string                   // the helper's folder; without it there is no helper
+	log      *slog.Logger
 
 	mu   sync.Mutex // guards what follows
 	last map[string]reading
@@ -65,6 +72,9 @@ func (n *netd) State(ctx context.Context) (s web.NetworkState, err error) {
 		return s, explain(err)
 	}
 	s.Error, s.Synchronised, s.TimeServer = st.Problem, st.Clock.Synchronised, st.Clock.Server
+	if identity.NetworkResetDue(n.data) {
+		s.Error = strings.TrimPrefix(s.Error+"; "+resetDue, "; ")
+	}
 	now := time.Now()
 	n.mu.Lock()
 	for _, l := range st.Links {
@@ -111,6 +121,9 @@ func (n *netd) Apply(ctx context.Context, s web.NetworkSettings, local netip.Add
 	_, warnings, err := network.Parse(sparse(doc))
 	if err != nil {
 		return t, err
+	}
+	if identity.NetworkResetDue(n.data) { // it would take these settings as well
+		return t, fmt.Errorf("%w: %s", web.ErrUnavailable, resetDue)
 	}
 	p, err := n.client.Apply(ctx, sparse(doc), "", local)
 	if err != nil {
@@ -173,8 +186,45 @@ func (n *netd) SetTime(ctx context.Context, t time.Time, force bool) error {
 	return n.set(t)
 }
 
+// resetDue is what is wrong meanwhile.
+const resetDue = "the network still has the settings from before the factory reset: they could not be removed yet, which is tried again until it is done"
+
 // FactoryReset returns to the settings of a new box, at once: there is nobody to
-// confirm them.
+// confirm them. If it cannot, the mark that identity.FactoryReset has left stays,
+// for Run.
 func (n *netd) FactoryReset(ctx context.Context) error {
-	return explain(n.client.Reset(ctx))
+	err := n.client.Reset(ctx)
+	switch {
+	case errors.Is(err, network.ErrUnreachable) && !identity.KeepsNetwork(n.settings):
+		return errors.Join(fmt.Errorf("%w: %w", web.ErrNotHere, err), identity.NetworkResetDone(n.data))
+	case err != nil:
+		return explain(err)
+	}
+	return identity.NetworkResetDone(n.data)
+}
+
+// Run resets the network if that is due: the power went in the middle of a factory
+// reset, or the helper was not there or could not. It ends once it is done.
+func (n *netd) Run(ctx context.Context) error {
+	said := ""
+	for wait := time.Second; identity.NetworkResetDue(n.data); wait = min(2*wait, time.Minute) {
+		err := n.FactoryReset(ctx)
+		if errors.Is(err, web.ErrNotHere) {
+			return nil
+		}
+		if err == nil {
+			n.log.Warn("the network is reset: it was left over from a factory reset")
+			return nil
+		}
+		if said != err.Error() {
+			n.log.Error(resetDue, "err", err)
+		}
+		said = err.Error()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+	return nil
 }

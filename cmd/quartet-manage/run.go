@@ -38,10 +38,10 @@ func run(ctx context.Context, o options, log *slog.Logger, lines *lineRing) (wip
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make([]error, 6)
+	errs := make([]error, 7)
 	for i, part := range []func(context.Context) error{
 		func(ctx context.Context) error { return p.server.Run(ctx, secure, plain) },
-		p.telemetry.Run, p.identity.Run, p.front.Run, p.updates.Run, p.speak,
+		p.telemetry.Run, p.identity.Run, p.front.Run, p.updates.Run, p.speak, p.network.Run,
 	} {
 		wg.Go(func() {
 			// The page is what one cannot do without; the others end with it.

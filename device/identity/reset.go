@@ -15,6 +15,11 @@ import (
 // resetMark is the file that says that a factory reset has begun.
 const resetMark = "factory-reset.begun"
 
+// networkMark is the file that says that the network's settings are still to be
+// reset. It is not resetMark, for which everything is wiped once more: whoever
+// keeps the network may be away for long, and the box is claimed meanwhile.
+const networkMark = "network-reset.due"
+
 // ResetConfig says what a factory reset takes.
 type ResetConfig struct {
 	// Dir is the management's state folder. It holds the mark of a reset that has
@@ -27,6 +32,10 @@ type ResetConfig struct {
 	Folders []string
 	// Keep are files that stay: the provision file.
 	Keep []string
+	// Network is the folder of the network's settings, which another process keeps
+	// and alone can reset. If it is there, NetworkResetDue says so from now on, past
+	// a power cut as well, until NetworkResetDone. "": there is none.
+	Network string
 }
 
 // resetTries is how often a folder is emptied before it is given up.
@@ -44,16 +53,13 @@ func FactoryReset(c ResetConfig) error {
 		return fmt.Errorf("factory reset: %w", err)
 	}
 	mark := filepath.Join(c.Dir, resetMark)
-	var errs []error
-	f, err := os.OpenFile(mark, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), durable.SyncFolder(c.Dir))
+	// On a disk that takes nothing the keys go all the same.
+	errs := []error{setMark(c.Dir, resetMark), seal.Destroy(c.Key)}
+	keep := []string{mark, filepath.Join(c.Dir, networkMark)}
+	if KeepsNetwork(c.Network) {
+		errs = append(errs, setMark(c.Dir, networkMark))
+		keep = append(keep, filepath.Clean(c.Network))
 	}
-	if err != nil { // on a disk that takes nothing the keys go all the same
-		errs = append(errs, err)
-	}
-	errs = append(errs, seal.Destroy(c.Key))
-	keep := []string{mark}
 	for _, k := range c.Keep {
 		keep = append(keep, filepath.Clean(k))
 	}
@@ -73,6 +79,39 @@ func FactoryReset(c ResetConfig) error {
 		return fmt.Errorf("factory reset: %w", err)
 	}
 	return nil
+}
+
+// setMark makes a mark, durably.
+func setMark(dir, name string) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close(), durable.SyncFolder(dir))
+	}
+	return err
+}
+
+// KeepsNetwork tells whether the folder of the network's settings is there: on a
+// machine without it nobody keeps any. It need not be readable.
+func KeepsNetwork(folder string) bool {
+	if folder == "" {
+		return false
+	}
+	_, err := os.Lstat(folder)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// NetworkResetDue tells whether a factory reset has yet to reset the network.
+func NetworkResetDue(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, networkMark))
+	return err == nil
+}
+
+// NetworkResetDone says that the network has been reset.
+func NetworkResetDone(dir string) error {
+	if err := os.Remove(filepath.Join(dir, networkMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("factory reset: %w", err)
+	}
+	return durable.SyncFolder(dir)
 }
 
 // ResetBegun tells whether a factory reset was cut short: call FactoryReset

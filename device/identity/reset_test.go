@@ -202,3 +202,47 @@ func TestFactoryResetGoesOn(t *testing.T) {
 		t.Error("the mark is gone")
 	}
 }
+
+// The network's settings are another process's: a reset leaves them, and says so
+// until they are gone, whatever happens in between.
+func TestFactoryResetLeavesTheNetworkDue(t *testing.T) {
+	dir, etc := t.TempDir(), t.TempDir()
+	c := ResetConfig{Dir: dir, Key: filepath.Join(t.TempDir(), "seal.key"), Folders: []string{etc}, Network: filepath.Join(etc, "network")}
+	reset := func() {
+		t.Helper()
+		if err := FactoryReset(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if reset(); NetworkResetDue(dir) {
+		t.Error("due where nobody keeps any settings")
+	}
+	settings := filepath.Join(c.Network, "network.v1.json")
+	if err := os.Mkdir(c.Network, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settings, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if reset(); !NetworkResetDue(dir) || ResetBegun(dir) {
+		t.Errorf("due %t, begun %t", NetworkResetDue(dir), ResetBegun(dir))
+	}
+	if _, err := os.Stat(settings); err != nil {
+		t.Error(err)
+	}
+	// The same once more, for what was written meanwhile: it is no second reset of
+	// the network, and does not forget the first.
+	c.Keep, c.Network = []string{c.Network}, ""
+	if reset(); !NetworkResetDue(dir) {
+		t.Error("forgotten")
+	}
+	if err := NetworkResetDone(dir); err != nil || NetworkResetDue(dir) {
+		t.Errorf("still due, %v", err)
+	}
+	if reset(); NetworkResetDue(dir) {
+		t.Error("due once more")
+	}
+	if err := NetworkResetDone(dir); err != nil {
+		t.Errorf("twice: %v", err)
+	}
+}

@@ -271,17 +271,23 @@ func (s *Server) reset(ctx context.Context) error {
 		s.cfg.Telemetry.FactoryReset(), s.cfg.Audit.FactoryReset()}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := s.cfg.Network.FactoryReset(ctx); err != nil && !errors.Is(err, ErrUnavailable) {
-		errs = append(errs, err)
+	network := s.cfg.Network.FactoryReset(ctx)
+	if errors.Is(network, ErrNotHere) {
+		network = nil
 	}
 	// The media plane ends its streams: it starts again without a document.
 	_ = s.cfg.Media.Restart(ctx)
 	s.hub.wake()
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("the reset is not complete: %w", err)
+		return fmt.Errorf("the reset is not complete: %w", errors.Join(err, network))
 	}
 	if s.cfg.Wiped != nil {
 		s.cfg.Wiped()
+	}
+	if network != nil {
+		return fail(http.StatusServiceUnavailable, typeUnavailable,
+			"the reset is not complete: keys, users and settings are destroyed, and those of the network are still there: "+network.Error(),
+			"leave the box on: it starts afresh, and tries again until they are gone; if they stay, see the logs of quartet-netd")
 	}
 	return nil
 }

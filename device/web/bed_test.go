@@ -66,6 +66,7 @@ type fakes struct {
 	picture []byte
 	enrol   error
 	refusal error // of the updater
+	stuck   error // of the network's reset
 	events  chan control.Event
 }
 
@@ -211,7 +212,7 @@ func (f fakeNetwork) Confirm(_ context.Context, token string, _ netip.Addr) erro
 
 func (f fakeNetwork) Revert(context.Context) error       { f.called("revert"); return nil }
 func (f fakeNetwork) Reboot(context.Context) error       { f.called("reboot"); return nil }
-func (f fakeNetwork) FactoryReset(context.Context) error { f.called("network reset"); return nil }
+func (f fakeNetwork) FactoryReset(context.Context) error { f.called("network reset"); return f.stuck }
 func (f fakeNetwork) SetTime(_ context.Context, t time.Time, force bool) error {
 	f.called("set time %s %t", t.UTC(), force)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -416,5 +417,35 @@ func TestFactoryReset(t *testing.T) {
 	}
 	if _, _, err := b.store.Load(); err == nil {
 		t.Error("the document is still there")
+	}
+}
+
+// A network that could not be reset is no success: the answer says what is gone
+// and what is not, and the box starts afresh all the same, since its keys are gone.
+// A machine on which nobody keeps a network is another matter.
+func TestFactoryResetWithoutTheNetwork(t *testing.T) {
+	for _, c := range []struct {
+		stuck error
+		want  int
+	}{
+		{fmt.Errorf("%w: quartet-netd does not answer", ErrUnavailable), 503},
+		{fmt.Errorf("%w: remove network.v1.json: input/output error", ErrUnavailable), 503},
+		{errors.New("something else"), 503},
+		{fmt.Errorf("%w: no helper", ErrNotHere), 202},
+	} {
+		b := newBed(t)
+		b.stuck = c.stuck
+		wiped := 0
+		b.server.cfg.Wiped = func() { wiped++ }
+		w := b.do(request{method: "POST", path: "/factory-reset", role: Admin, body: `{"serial": "Q1"}`})
+		if w.Code != c.want || wiped != 1 || b.calls[0] != "identity reset" || !slices.Contains(b.calls, "restart") || b.access.Claimed() {
+			t.Errorf("%v: %d %s, wiped %d times, %v", c.stuck, w.Code, w.Body, wiped, b.calls)
+		}
+		if w.Code == 202 {
+			continue
+		}
+		if p := problem(t, w); !strings.Contains(p.Detail, c.stuck.Error()) || !strings.Contains(p.Detail, "keys, users and settings are destroyed") || p.Remedy == "" {
+			t.Errorf("%v: %+v", c.stuck, p)
+		}
 	}
 }

@@ -64,7 +64,9 @@ type Network interface {
 	// SetTime sets the clock. ErrConflict: a time server keeps it, and force is not
 	// given; or the time cannot be.
 	SetTime(ctx context.Context, t time.Time, force bool) error
-	// FactoryReset removes the network's settings.
+	// FactoryReset removes the network's settings. ErrNotHere: nobody keeps any on
+	// this machine. After another error whoever implements it tries again by himself,
+	// past a restart as well.
 	FactoryReset(ctx context.Context) error
 }
 
