@@ -307,9 +307,12 @@ func (p *plane) close() error {
 }
 
 // state is what the status light is made of.
-func (p *plane) state(context.Context) panel.State {
-	o, claimed := p.server.Glance()
-	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil, SetUp: o.ConfigRevision != "none", Updating: o.Update.Progress != nil || o.Update.Trial != nil}
+func (p *plane) state(context.Context) panel.State { return lightOf(p.server.Glance()) }
+
+// lightOf takes from an overview what the light is made of.
+func lightOf(o web.Overview, claimed bool) panel.State {
+	return panel.State{Worst: o.Worst, Claimed: claimed, Known: o.Box != nil, SetUp: o.ConfigRevision != "none",
+		Updating: o.Update.Progress != nil || o.Update.Trial != nil}
 }
 
 // controlSocket is where the document says that quartetd listens.

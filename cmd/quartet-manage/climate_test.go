@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 	"quartet/board"
 	"quartet/board/panel"
 	"quartet/board/thermal"
+	"quartet/device/web"
 )
 
 // conditions are the codes that are active, with their resources.
@@ -184,4 +187,41 @@ func TestHardwareThatComesLate(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// Until the first look at the temperature the fan is at full speed: a management
+// that cannot start leaves it so.
+func TestFanBeforeTheFirstLook(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"proc/device-tree/compatible": "radxa,rock-5b\x00", "sys/class/hwmon/hwmon0/name": "pwmfan\n",
+		"sys/class/hwmon/hwmon0/pwm1": "64\n", "sys/class/hwmon/hwmon0/pwm1_enable": "1\n",
+	} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := openFront(root, slog.New(slog.DiscardHandler))
+	if b, err := os.ReadFile(filepath.Join(root, "sys/class/hwmon/hwmon0/pwm1")); f.board.Model != "rock5b" || string(b) != "255" {
+		t.Errorf("%s: the fan is at %q, %v", f.board.Model, b, err)
+	}
+}
+
+// A new box, as its page sees it, waits for somebody; one whose media plane has died
+// says that.
+func TestLightOfANewBox(t *testing.T) {
+	dead := web.Overview{Worst: "critical", ConfigRevision: "none"}
+	if got := panel.Status(lightOf(dead, false)); got != (board.Light{Colour: board.Blue, Rhythm: board.Slow}) {
+		t.Errorf("a new box shows %v %v", got.Colour, got.Rhythm)
+	}
+	for _, revision := range []string{"1f0e", "unknown", ""} { // "": before the first look
+		dead.ConfigRevision = revision
+		if got := panel.Status(lightOf(dead, false)); got != (board.Light{Colour: board.Yellow, Rhythm: board.Fast}) {
+			t.Errorf("without its media plane a box with revision %q shows %v %v", revision, got.Colour, got.Rhythm)
+		}
+	}
 }

@@ -74,8 +74,8 @@ have it. No box takes a bundle before it is promoted to a ring.`,
 		open := keysFlag(f)
 		var c trust.Custom
 		f.Func("version", "`VERSION`, where the bundle does not tell", versionInto(&c.Version))
-		f.Func("min-version", "the oldest `VERSION` that may go there in one step", versionInto(&c.MinVersion))
-		f.Func("max-version", "the newest `VERSION` that may go there", versionInto(&c.MaxVersion))
+		f.Func("min-version", "the oldest `V` that may go there in one step", versionInto(&c.MinVersion))
+		f.Func("max-version", "the newest `V` that may go there", versionInto(&c.MaxVersion))
 		boards := f.String("board", "", "`BOARDS` that it is for, with commas between, where the bundle does not tell")
 		days := f.Int("expires-days", 0, "no box takes it after `N` days; 0: no end")
 		notes := f.String("notes", "", "`TEXT` about what is new, for people")
