@@ -162,28 +162,30 @@ func TestHardwareThatComesLate(t *testing.T) {
 		p.deaf = syscall.EIO
 		looks := 0
 		f.again = func(now *board.Board) {
-			if looks++; looks == 2 {
-				now.Temperatures, now.Fans = b.Temperatures, b.Fans
-			}
+			p.with(func() {
+				if looks++; looks == 2 {
+					now.Temperatures, now.Fans = b.Temperatures, b.Fans
+				}
+			})
+		}
+		expect := func(duty, looked int, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			p.with(func() {
+				if got := f.conditions(); !slices.Equal(got, want) || p.duty != duty || looks != looked {
+					t.Errorf("%v, %d %%, looked %d times; want %v, %d %%, %d times", got, p.duty, looks, want, duty, looked)
+				}
+			})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); f.keepClimate(ctx) }()
 		time.Sleep(15 * time.Second)
-		synctest.Wait()
-		if got := f.conditions(); !slices.Equal(got, []string{"sensor-failed sensor/board"}) || p.duty != 0 {
-			t.Errorf("%v, %d %%", got, p.duty)
-		}
+		expect(0, 1, "sensor-failed sensor/board")
 		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if got := f.conditions(); len(got) != 0 || p.duty != 25 {
-			t.Errorf("%v, %d %%", got, p.duty)
-		}
+		expect(25, 2)
 		time.Sleep(10 * time.Minute)
-		synctest.Wait()
-		if got := f.conditions(); !slices.Equal(got, []string{"fan-stopped fan/fan"}) || looks != 5 {
-			t.Errorf("%v, looked %d times", got, looks)
-		}
+		expect(25, 5, "fan-stopped fan/fan")
 		cancel()
 		<-done
 	})
