@@ -215,7 +215,7 @@ func TestBoard(t *testing.T) {
 		}
 	})
 	step("light and relay", func(t *testing.T) {
-		f.t.Logf("claimed, not set up: %s", f.look())
+		f.shows("blue slow", time.Minute) // claimed, not set up
 		if f.high(lineRelay) {
 			t.Error("the relay is energised, and nothing is sent")
 		}
