@@ -144,6 +144,7 @@ tree() {
 	cp -a "$here/overlay/." "$root/"
 	# An emulated processor on a busy machine finds its disk late.
 	sed -i 's/device-timeout=15s/device-timeout=300s/' "$root/etc/fstab"
+	sed -i 's/^JobTimeoutSec=190s/JobTimeoutSec=500s/' "$root/usr/lib/systemd/system/basic.target.d/quartet.conf"
 	find "$root" -xdev -perm /6000 -type f -exec chmod a-s {} +
 	install -m 755 "$programs"/* "$root/usr/bin/"
 	rm -f "$root/usr/bin/quartet-gateway"
