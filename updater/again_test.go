@@ -17,21 +17,30 @@ import (
 
 // What is tried again and does not work is tried ever more rarely, whatever ends it.
 
+// cutsAt takes the power away at a step of RAUC's, if a condition holds then.
+func (r *rig) cutsAt(step string, when func() bool) {
+	r.rauc.Step = func(what string) error {
+		if what == step && when() {
+			r.power.mu.Lock()
+			r.power.left = 0
+			r.power.mu.Unlock()
+		}
+		return r.power.step(what)
+	}
+}
+
 // Writing the slot resets the box, each time: it is not off the air for ever.
 func TestWritingResetsTheBox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rigged(t)
 		r.policy.Windows = nil
 		resets, broken := 0, true
-		r.rauc.Step = func(what string) error {
-			if broken && what == "write 60" {
+		r.cutsAt("write 60", func() bool {
+			if broken {
 				resets++
-				r.power.mu.Lock()
-				r.power.left = 0
-				r.power.mu.Unlock()
 			}
-			return r.power.step(what)
-		}
+			return broken
+		})
 		r.publish("1.1.0", trust.Custom{})
 		r.start()
 		defer func() { r.stop() }()
@@ -63,15 +72,11 @@ func TestOneCutWhileWriting(t *testing.T) {
 		r := rigged(t)
 		r.policy.Windows = nil
 		cut := true
-		r.rauc.Step = func(what string) error {
-			if cut && what == "write 60" {
-				cut = false
-				r.power.mu.Lock()
-				r.power.left = 0
-				r.power.mu.Unlock()
-			}
-			return r.power.step(what)
-		}
+		r.cutsAt("write 60", func() bool {
+			was := cut
+			cut = false
+			return was
+		})
 		r.publish("1.1.0", trust.Custom{})
 		r.start()
 		defer func() { r.stop() }()
@@ -146,9 +151,9 @@ func TestFullDiskWhileItWrites(t *testing.T) {
 type shop struct {
 	trust.Opener
 	opened int
-	err    error         // of Open
-	body   io.ReadCloser // in place of the bundle; nil: the bundle
-	after  int64         // bytes after which the connection ends; 0: it does not
+	err    error  // of Open
+	file   string // what comes in place of the bundle; "": the bundle
+	after  int64  // bytes after which the connection ends; 0: it does not
 }
 
 func (s *shop) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, int64, error) {
@@ -161,10 +166,10 @@ func (s *shop) Open(ctx context.Context, name string, offset int64) (io.ReadClos
 		return nil, 0, err
 	}
 	switch {
-	case s.body != nil:
+	case s.file != "":
 		b.Close()
-		all, err := os.ReadFile(s.body.(*os.File).Name())
-		return io.NopCloser(bytes.NewReader(all)), 0, err
+		b, err = os.Open(s.file)
+		return b, 0, err
 	case s.after > 0:
 		return struct {
 			io.Reader
@@ -220,12 +225,7 @@ func TestDownloadOfAnotherFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rigged(t)
 		r.publish("1.1.0", trust.Custom{})
-		f, err := os.Open(bundle(t, "generic", "1.1.1")) // as long as the signed one
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		s := &shop{Opener: trust.Folder(r.home.Public()), body: f}
+		s := &shop{Opener: trust.Folder(r.home.Public()), file: bundle(t, "generic", "1.1.1")} // as long as the signed one
 		r.source = s
 		r.start()
 		defer func() { r.stop() }()
@@ -234,7 +234,7 @@ func TestDownloadOfAnotherFile(t *testing.T) {
 			t.Errorf("%d downloads in a day: %+v", s.opened, st.Alarms)
 		}
 		before := s.opened
-		s.body, s.after = nil, 300
+		s.file, s.after = "", 300
 		begun := time.Now()
 		if _, err := r.u.Now(context.Background(), NowRequest{Actor: "ann"}); err != nil {
 			t.Fatal(err)

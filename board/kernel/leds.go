@@ -102,9 +102,10 @@ func (l *led) set(dir string, on bool, rhythm board.Rhythm) error {
 }
 
 // The files of a trigger are root's when the kernel makes them; udev gives them to
-// the program's group a moment later.
+// the program's group a moment later, on a busy emulated processor after a second.
+// Who may not use the light at all has failed before, at the trigger itself.
 const (
-	givenTries = 20
+	givenTries = 120
 	givenWait  = 25 * time.Millisecond
 )
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -100,9 +99,8 @@ func (f *front) Identify(d time.Duration) error {
 		return errors.Join(web.ErrNotHere, errors.New("this model has no light that could blink"))
 	}
 	if d > 0 {
-		// At once, so that whoever asks hears if the light cannot be had. One that is
-		// not ours yet, as udev is late, comes within seconds: show tries again.
-		if err := led.Show(panel.Identifying()); err != nil && !errors.Is(err, fs.ErrPermission) {
+		// At once, so that whoever asks hears if the light cannot be had.
+		if err := led.Show(panel.Identifying()); err != nil {
 			return errors.Join(web.ErrNotHere, err)
 		}
 	}

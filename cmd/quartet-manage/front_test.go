@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"math"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,30 +183,6 @@ func TestFront(t *testing.T) {
 		show("tapped", panel.Identifying())
 		time.Sleep(searchTime + 2*time.Second)
 		show("found", board.Light{Colour: board.Green})
-		// The light is not ours yet, as udev is late: it blinks as soon as it is.
-		p.with(func() { p.broken = &fs.PathError{Op: "open", Path: "delay_on", Err: syscall.EACCES} })
-		if err := f.Identify(time.Minute); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		before := 0
-		p.with(func() { p.broken, before = nil, len(p.shown) })
-		time.Sleep(2 * time.Second)
-		show("asked for before it could", panel.Identifying())
-		p.with(func() {
-			if len(p.shown) == before {
-				t.Error("it is not tried again")
-			}
-			p.broken = errors.New("no such device")
-		})
-		if err := f.Identify(time.Minute); !errors.Is(err, web.ErrNotHere) {
-			t.Errorf("a light that is not there: %v", err)
-		}
-		p.with(func() { p.broken = nil })
-		if err := f.Identify(0); err != nil {
-			t.Error(err)
-		}
-		time.Sleep(2 * time.Second)
 		// Held: it releases the claim. Let go too soon, nothing.
 		for hold, want := range map[time.Duration]int{5 * time.Second: 0, 11 * time.Second: 1} {
 			p.with(func() { p.did = nil })

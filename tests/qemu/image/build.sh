@@ -142,7 +142,7 @@ tree() {
 	# Ours: the same as in Buildroot's image, then what only the lab has.
 	cp -a "$common/overlay/." "$root/"
 	cp -a "$here/overlay/." "$root/"
-	# An emulated processor on a busy machine finds its disk late.
+	# An emulated processor on a busy machine finds its disk late, and starts late.
 	sed -i 's/device-timeout=15s/device-timeout=300s/' "$root/etc/fstab"
 	sed -i 's/^JobTimeoutSec=190s/JobTimeoutSec=500s/' "$root/usr/lib/systemd/system/basic.target.d/quartet.conf"
 	find "$root" -xdev -perm /6000 -type f -exec chmod a-s {} +
