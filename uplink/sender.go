@@ -229,7 +229,7 @@ func (s *Sender) Tick(now time.Duration) {
 	}
 	s.mu.Unlock()
 	for _, p := range s.paths {
-		p.notify()
+		p.notify(now)
 	}
 	s.ticks.Add(1)
 }
