@@ -41,13 +41,8 @@ func (p *Path) pushTS(at time.Duration, ts []byte) {
 	}
 }
 
-// notify wakes Run up if it has something to send at now. It wakes up by itself
-// for what the far end says, every 50 ms: a turn without a message costs as much
-// as one with it, and below some 2 Mbit/s most would be without.
-func (p *Path) notify(now time.Duration) {
-	if !p.held.Load() && !p.queue.due(now) {
-		return
-	}
+// notify tells Run that messages are queued.
+func (p *Path) notify() {
 	select {
 	case p.wake <- struct{}{}:
 	default:

@@ -86,7 +86,7 @@ type Path struct {
 	cfg   PathConfig
 	now   func() time.Duration
 	queue *queue
-	wake  chan struct{} // something is due
+	wake  chan struct{} // the Sender has queued something
 	redo  chan Dialer   // Replace
 
 	up     atomic.Bool
@@ -94,7 +94,6 @@ type Path struct {
 	shed   atomic.Bool   // nothing is queued; see SetLoad
 	bare   atomic.Bool   // no repair packets are queued
 	spared atomic.Uint64 // messages not queued for these two reasons
-	held   atomic.Bool   // the batch holds what the link did not take
 	rekey  atomic.Pointer[keys]
 
 	// owned by Run
@@ -264,7 +263,6 @@ func (p *Path) Run(ctx context.Context) error {
 
 // flush sends what is due.
 func (p *Path) flush(now time.Duration) error {
-	defer func() { p.held.Store(len(p.batch.msgs) > 0) }()
 	for {
 		p.queue.pop(now, p.cfg.MaxAge, p.batch)
 		if len(p.batch.msgs) == 0 {

@@ -31,7 +31,6 @@ func (p *Path) adopt(l Link) {
 func (p *Path) discard() {
 	n := len(p.batch.msgs)
 	p.batch.sent(n)
-	p.held.Store(false)
 	n += p.queue.clear()
 	p.mu.Lock()
 	p.stats.Discarded += uint64(n)

@@ -350,61 +350,6 @@ func TestFarEndThatHangsUpIsNotCalledInHaste(t *testing.T) {
 }
 
 // Every message that was queued is counted: sent, dropped, stale or waiting.
-// A path wakes up for a message that is due, and for one that its link has not
-// taken; a tick without either is none of its business.
-func TestPathSleepsUntilAMessageIsDue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		link := &fakeLink{}
-		start := time.Now()
-		now := func() time.Duration { return time.Since(start) }
-		p := newPath(PathConfig{Name: "x", Profile: ProfileTS, Dialer: toLink(link), Stagger: 20 * time.Millisecond}, now, reporter{heardAt: -1 << 62})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- p.Run(ctx) }()
-		synctest.Wait()
-		sent := func() int {
-			link.mu.Lock()
-			defer link.mu.Unlock()
-			return len(link.msgs)
-		}
-		wakes := func(at time.Duration) bool {
-			before := link.turns
-			p.notify(at)
-			synctest.Wait()
-			return link.turns > before
-		}
-		if wakes(now()) {
-			t.Error("a tick without a message wakes the path up")
-		}
-		p.push(now(), PortMedia, []byte{1})
-		if wakes(now() + 19*time.Millisecond) {
-			t.Error("a message that is not due wakes the path up")
-		}
-		time.Sleep(20 * time.Millisecond)
-		if !wakes(now()) || sent() != 1 {
-			t.Errorf("a message that is due does not wake the path up, or is not sent (%d are)", sent())
-		}
-		link.mu.Lock()
-		link.full = true
-		link.mu.Unlock()
-		p.push(now()-20*time.Millisecond, PortMedia, []byte{2})
-		wakes(now())
-		link.mu.Lock()
-		link.full = false
-		link.mu.Unlock()
-		if !wakes(now()) || sent() != 2 {
-			t.Errorf("a message that the link had not taken does not wake the path up, or is not sent (%d are)", sent())
-		}
-		if wakes(now()) {
-			t.Error("nothing is left, and the path is woken up")
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestNothingGoesUncounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		link := &fakeLink{}

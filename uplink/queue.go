@@ -133,13 +133,6 @@ func (q *queue) pop(now, maxAge time.Duration, b *batch) {
 	q.mu.Unlock()
 }
 
-// due tells whether there is a message to send at now.
-func (q *queue) due(now time.Duration) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.n > 0 && q.slots[q.order[q.head]].due <= now
-}
-
 // clear drops everything and returns how much that was.
 func (q *queue) clear() (dropped int) {
 	q.mu.Lock()

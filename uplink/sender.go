@@ -229,7 +229,7 @@ func (s *Sender) Tick(now time.Duration) {
 	}
 	s.mu.Unlock()
 	for _, p := range s.paths {
-		p.notify(now)
+		p.notify()
 	}
 	s.ticks.Add(1)
 }

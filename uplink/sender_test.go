@@ -23,7 +23,6 @@ type fakeLink struct {
 	full   bool
 	broken error
 	closed bool
-	turns  int // of the path
 }
 
 func (l *fakeLink) Send(msgs [][]byte, _ []Port, _ []time.Duration) (int, error) {
@@ -43,7 +42,6 @@ func (l *fakeLink) Send(msgs [][]byte, _ []Port, _ []time.Duration) (int, error)
 func (l *fakeLink) Recv(func([]byte)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turns++
 	return l.broken
 }
 func (l *fakeLink) Stats() (LinkStats, error) { return LinkStats{}, nil }
@@ -327,7 +325,7 @@ func TestPathReplacesItsLinkWithoutAGap(t *testing.T) {
 		send := func(n int) {
 			for range n {
 				p.push(now(), PortMedia, []byte{1})
-				p.notify(now())
+				p.notify()
 				time.Sleep(2 * time.Millisecond)
 			}
 		}
