@@ -21,8 +21,8 @@ type gatewayLink struct {
 	now     func() time.Duration
 	tagger  *rtp.Tagger
 	mute    atomic.Bool
+	late    atomic.Bool   // reports that all came too late
 	limit   int           // bytes of a message; 0: any
-	late    bool          // reports that all came too late
 	drops   int           // messages longer than this never arrive; 0: none
 	latency time.Duration // of what is sent
 	holds   time.Duration // by the receiver, of what is reported
@@ -57,7 +57,7 @@ func (l *gatewayLink) Recv(handle func([]byte)) error {
 	if now := l.now(); !l.mute.Load() && now-l.last >= 200*time.Millisecond && now-l.opened >= l.holds {
 		l.last = now
 		rep := rtp.Report{SSRC: 1, Path: &rtp.PathReport{Received: 7}}
-		if l.late {
+		if l.late.Load() {
 			l.counted += 190
 			rep.Path.Late = l.counted
 		}
@@ -272,10 +272,11 @@ func TestLateLinkGetsAnother(t *testing.T) {
 		clock := func() time.Duration { return time.Since(begun) }
 		var links []*gatewayLink
 		var dials []time.Duration
-		bad := 1
+		var bad atomic.Int32 // so many of the first links are late
+		bad.Store(1)
 		s, _, stop := running(t, ProfileRTPFEC, func(context.Context) (Link, error) {
 			l := newGatewayLink(clock, testKey)
-			l.late = len(links) < bad
+			l.late.Store(len(links) < int(bad.Load()))
 			links, dials = append(links, l), append(dials, clock())
 			return l, nil
 		}, nil)
@@ -287,8 +288,8 @@ func TestLateLinkGetsAnother(t *testing.T) {
 		if st := s.Paths()[0].Stats(); st.Disconnects != 0 || st.State != StateUp {
 			t.Errorf("%d disconnects, state %s", st.Disconnects, st.State)
 		}
-		bad = 1000
-		links[len(links)-1].late = true
+		bad.Store(1000)
+		links[len(links)-1].late.Store(true)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := len(dials) - 2; n < 3 || n > 20 {
